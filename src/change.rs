@@ -1,0 +1,101 @@
+//! The normalised change that every source speaks.
+
+use std::sync::Arc;
+
+use crate::offsets::position::Position;
+use crate::schema::Table;
+use crate::value::Value;
+
+/// One row image, in the order of the table's columns.
+pub type Row<'a> = &'a [Value<'a>];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// `c`
+    Create,
+    /// `u`
+    Update,
+    /// `d`
+    Delete,
+    /// `r`: a row read by a snapshot.
+    Read,
+    /// `t`
+    Truncate,
+    /// `m`: a logical message.
+    Message,
+}
+
+impl Op {
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Create => "c",
+            Self::Update => "u",
+            Self::Delete => "d",
+            Self::Read => "r",
+            Self::Truncate => "t",
+            Self::Message => "m",
+        }
+    }
+}
+
+/// One row change, borrowed from the batch that is being worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub table: &'a Arc<Table>,
+    pub op: Op,
+    /// The old row as far as the log has it: whole, or the key with everything else
+    /// [`Value::Absent`], or nothing.
+    pub before: Option<Before<'a>>,
+    pub after: Option<Row<'a>>,
+    /// Values of the `source` block's slots.
+    pub source: &'a [Value<'a>],
+    pub id: EventId<'a>,
+    /// The wire bytes of the row, for a dead letter.
+    pub raw: &'a [u8],
+}
+
+/// The old image of an update or delete.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Before<'a> {
+    /// Every column (replica identity full, a full row image).
+    Whole(Row<'a>),
+    /// The key columns; the others are [`Value::Absent`]. On an update it says that the key changed.
+    Key(Row<'a>),
+}
+
+impl<'a> Before<'a> {
+    #[must_use]
+    pub fn row(self) -> Row<'a> {
+        match self {
+            Self::Whole(row) | Self::Key(row) => row,
+        }
+    }
+}
+
+/// Stable over replays: the same row change has the same id however often it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventId<'a> {
+    /// Source identity and place of the transaction, as text.
+    pub transaction: &'a str,
+    /// Counts every row change of the transaction before filters, from 0.
+    pub ordinal: u64,
+}
+
+/// What a point between two changes stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// The snapshot is complete; the stream starts at this position.
+    SnapshotComplete(Position),
+    /// Everything that committed at or before this position has been handed on.
+    Stream(Position),
+}
+
+impl Progress {
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        match self {
+            Self::SnapshotComplete(position) | Self::Stream(position) => position,
+        }
+    }
+}

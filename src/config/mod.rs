@@ -1,0 +1,211 @@
+//! Configuration: YAML as written, then validated and resolved.
+//!
+//! The types of this file are the *resolved* form: every default filled in, every secret read,
+//! every pattern compiled. Rooms take their part of it and check nothing again.
+
+pub mod secret;
+pub mod tables;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use secret::Secret;
+pub use tables::TableFilter;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the pipeline: prefix of topics, name of slot and publication, key of offsets.
+    pub pipeline: String,
+    /// First part of every topic's name, and `source.name`.
+    pub topic_prefix: String,
+    pub source: SourceConfig,
+    pub snapshot: SnapshotConfig,
+    pub format: FormatConfig,
+    pub sink: SinkConfig,
+    pub offsets: OffsetsConfig,
+    pub dead_letter: DeadLetterConfig,
+    pub delivery: DeliveryConfig,
+    /// `None`: no admin endpoints.
+    pub admin: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceConfig {
+    Postgres(PostgresConfig),
+}
+
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// A host name or address, or a folder (leading `/`) with the server's unix socket.
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub tls: PostgresTls,
+    pub connect_timeout: Duration,
+    /// The pipeline's name where not set; letters, digits and underscores, as the server wants it.
+    pub slot: String,
+    pub publication: PublicationConfig,
+    pub tables: TableFilter,
+    pub unmapped_types: UnmappedTypes,
+    /// Publish `pg_logical_emit_message` to `<prefix>.message`.
+    pub logical_messages: bool,
+    /// How often progress is confirmed to the server.
+    pub status_interval: Duration,
+    /// A connection on which nothing arrives for this long, keepalives included, counts as dead.
+    pub silence_limit: Duration,
+    /// Largest message accepted from the server.
+    pub message_bytes_max: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct PublicationConfig {
+    pub name: String,
+    /// Create it (for the included tables) where it is missing.
+    pub create: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct PostgresTls {
+    pub mode: TlsMode,
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// What becomes of a column whose type Debezium has no mapping for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmappedTypes {
+    /// The server's own text form, as a string.
+    Text,
+    /// Left out, as Debezium does.
+    Skip,
+    /// Refused at start.
+    Fail,
+}
+
+#[derive(Clone, Debug)]
+pub struct SnapshotConfig {
+    pub mode: SnapshotMode,
+    pub connections: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotMode {
+    Initial,
+    InitialOnly,
+    NoData,
+}
+
+#[derive(Clone, Debug)]
+pub enum FormatConfig {
+    Avro(RegistryConfig),
+    Json { schemas: bool },
+}
+
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// Tried in order; user info in them was moved to `auth`.
+    pub urls: Vec<String>,
+    pub auth: Option<RegistryAuth>,
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Register schemas; otherwise they must be there already.
+    pub register: bool,
+    pub request_timeout: Duration,
+    /// How long one schema is waited for while the registry does not answer.
+    pub retry_budget: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum RegistryAuth {
+    Basic { user: String, password: Secret },
+    Bearer(Secret),
+}
+
+#[derive(Clone, Debug)]
+pub enum SinkConfig {
+    Kafka(KafkaConfig),
+    /// JSON lines.
+    File {
+        path: PathBuf,
+    },
+    /// JSON lines.
+    Stdout,
+}
+
+/// What sink, offset store and dead letters need to reach a cluster.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    pub bootstrap_servers: Vec<String>,
+    pub topics: TopicConfig,
+    /// librdkafka properties, checked: none of them weakens a guarantee. Values that came from
+    /// `${env:…}` or `${file:…}` and keys that hold secrets are kept as secrets.
+    pub properties: BTreeMap<String, Secret>,
+    /// How long broker loss, leader moves and full queues are waited out.
+    pub retry_budget: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicConfig {
+    /// Create missing topics; otherwise they must be there already.
+    pub create: bool,
+    pub partitions: i32,
+    pub replication_factor: i32,
+    /// `delete`, `compact` or `compact,delete`.
+    pub cleanup_policy: String,
+    /// Further topic settings at creation.
+    pub settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum OffsetsConfig {
+    File { path: PathBuf },
+    Kafka { kafka: KafkaConfig, topic: String, replication_factor: i32 },
+}
+
+#[derive(Clone, Debug)]
+pub struct DeadLetterConfig {
+    /// Rows whose bytes or values make no sense.
+    pub conversion: DeadLetterPolicy,
+    /// Records that the sink refuses for what they are (too large).
+    pub delivery: DeadLetterPolicy,
+    /// `<prefix>.dead-letter` where not set.
+    pub topic: String,
+    /// Beside the file sink's file.
+    pub path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterPolicy {
+    Halt,
+    DeadLetter,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeliveryConfig {
+    pub tombstones: bool,
+    /// A checkpoint is written at most this often while records flow.
+    pub checkpoint_interval: Duration,
+    /// How long a stop may take to finish what is in flight.
+    pub drain_timeout: Duration,
+    /// Bytes between socket and sink, all queues together.
+    pub memory_bytes: u32,
+    /// How long reconnecting goes on without progress before the process gives up.
+    pub retry_budget: Duration,
+    /// The `cdc.id` header on every record.
+    pub id_header: bool,
+}

@@ -1,0 +1,48 @@
+//! What is saved.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::offsets::position::Position;
+
+/// Everything that a restart needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub pipeline: String,
+    pub identity: SourceIdentity,
+    pub snapshot: SnapshotState,
+    /// Where the stream starts: the snapshot's consistent point until the stream has moved on.
+    pub position: Position,
+    /// Partitions of each data topic when it was last seen: fewer later would move keys.
+    #[serde(default)]
+    pub partitions: BTreeMap<String, u32>,
+    /// Grows by one with every save.
+    pub counter: u64,
+    /// Version of the program that wrote it.
+    pub written_by: String,
+}
+
+/// What proves that a server is the one that the checkpoint speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceIdentity {
+    Postgres {
+        system_id: String,
+        /// `oid` of the database: a dropped and re-created database has another.
+        database_oid: u32,
+        database: String,
+        slot: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// Begun, not finished: the next run begins it again.
+    Running,
+    /// Every row of it is durable in the sink.
+    Complete,
+    /// `snapshot.mode: no_data`.
+    Skipped,
+}

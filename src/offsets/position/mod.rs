@@ -1,0 +1,46 @@
+//! Positions: places to restart from, never addresses of rows.
+//!
+//! Each source has its own algebra in a file of its own; [`Position`] only tells them apart. A
+//! second source adds a file and a variant. Positions of different sources, and of different
+//! lineages of one source, do not compare.
+
+mod postgres;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use postgres::{Lsn, ParseLsnError, PostgresPosition};
+
+/// A place in a source's log from which reading can start again without loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    Postgres(PostgresPosition),
+}
+
+impl Position {
+    /// Order within one lineage; `None` where the two have no order (another source, another
+    /// cluster, another timeline).
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Postgres(a), Self::Postgres(b)) => a.compare(b),
+        }
+    }
+
+    /// Whether moving from `self` to `next` is progress or standing still.
+    #[must_use]
+    pub fn may_advance_to(&self, next: &Self) -> bool {
+        matches!(self.compare(next), Some(Ordering::Less | Ordering::Equal))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(position) => position.fmt(f),
+        }
+    }
+}

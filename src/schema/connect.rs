@@ -1,0 +1,1 @@
+//! See the issue: to be written.

@@ -1,0 +1,94 @@
+//! Sinks: what they promise. A sink sees encoded records and topics only; it knows no source.
+
+pub mod dead_letter;
+pub mod file;
+pub mod kafka;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::change::Progress;
+use crate::disposition::Diagnose;
+use crate::record::RecordBatch;
+
+pub type BoxError = Box<dyn Diagnose + Send + Sync>;
+
+/// The destination of a run.
+///
+/// * **Order.** Records of one topic and key are delivered in the order of the batches and of the
+///   records within them, whatever is retried below.
+/// * **Duplicates.** None of the sink's own making.
+/// * **Durability.** A [`Receipt`] leaves only when every record of the batch, and of every batch
+///   before it, is durable in the sink (acks=all; fsync), or is durable among the dead letters.
+///   Receipts leave in the order of the batches. `Ok` is never said of something that might still
+///   be lost.
+/// * **Failure.** What may heal is retried within the configured budget. Anything else ends `run`
+///   with an error; batches without receipt are then simply not done.
+/// * **Shutdown.** When `batches` closes, the sink finishes what it has, sends the receipts and
+///   returns `Ok`. On `stop` it gives up at once; dropping the future is safe.
+pub trait Sink: Send {
+    fn run(
+        self: Box<Self>,
+        batches: mpsc::Receiver<RecordBatch>,
+        receipts: mpsc::Sender<Receipt>,
+        stop: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+}
+
+/// Proof that a batch and all before it are durable. Only a sink can make one.
+#[must_use = "a receipt is the only way to a checkpoint"]
+#[derive(Debug)]
+pub struct Receipt {
+    sequence: u64,
+    progress: Option<Progress>,
+    snapshot_complete: bool,
+    n_records: usize,
+    read_at: Option<std::time::Instant>,
+}
+
+impl Receipt {
+    /// Consumes the batch: its bytes and its share of the memory budget go with it.
+    ///
+    /// Private to the sinks: call it only where durability was just seen.
+    pub(in crate::sinks) fn of(batch: RecordBatch) -> Self {
+        let snapshot_complete =
+            batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(_)));
+        Self {
+            sequence: batch.sequence,
+            snapshot_complete,
+            n_records: batch.records.len(),
+            read_at: batch.read_at,
+            progress: batch.boundaries.into_iter().next_back().map(|b| b.progress),
+        }
+    }
+
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The furthest point that this batch completes, if it completes one.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// Whether the snapshot's end lies in this batch.
+    #[must_use]
+    pub fn snapshot_complete(&self) -> bool {
+        self.snapshot_complete
+    }
+
+    #[must_use]
+    pub fn n_records(&self) -> usize {
+        self.n_records
+    }
+
+    #[must_use]
+    pub fn read_at(&self) -> Option<std::time::Instant> {
+        self.read_at
+    }
+}
