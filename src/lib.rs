@@ -3,6 +3,7 @@ pub mod change;
 pub mod config;
 pub mod disposition;
 pub mod encode;
+pub mod failpoint;
 pub mod offsets;
 pub mod record;
 pub mod schema;
