@@ -4,6 +4,7 @@ pub mod config;
 pub mod disposition;
 pub mod encode;
 pub mod failpoint;
+pub mod kafka_client;
 pub mod offsets;
 pub mod record;
 pub mod schema;

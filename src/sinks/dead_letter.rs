@@ -7,14 +7,17 @@
 
 use std::ops::Range;
 
+use crate::change::EventId;
 use crate::record::{Header, Record, RecordBatch, TopicId};
 
 pub const HEADER_ERROR: &str = "tailwater.error";
 pub const HEADER_KIND: &str = "tailwater.kind";
 pub const HEADER_TABLE: &str = "tailwater.table";
+/// Transaction and ordinal of the row: the same however often it is read.
 pub const HEADER_POSITION: &str = "tailwater.position";
 pub const HEADER_SCHEMA: &str = "tailwater.schema";
 pub const HEADER_TOPIC: &str = "tailwater.topic";
+/// When the letter was written, in milliseconds since the epoch.
 pub const HEADER_TIME: &str = "tailwater.time";
 /// `2/3`: the second of three records that together hold the value. Only on letters that are
 /// larger than a record of the dead-letter topic may be.
@@ -24,9 +27,10 @@ pub const HEADER_PART: &str = "tailwater.part";
 const ERROR_BYTES_MAX: usize = 2048;
 
 /// Which policy sent the row here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureKind {
     /// Its bytes or values made no sense.
+    #[default]
     Conversion,
     /// The sink refused it for what it is.
     Delivery,
@@ -43,23 +47,23 @@ impl FailureKind {
 }
 
 /// Everything known about a row that could not go on. What is not known stays out of the headers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DeadLetter<'a> {
     pub kind: FailureKind,
     /// The error and its causes, in one line.
-    pub error: &'a str,
+    pub error: String,
     pub key: Option<&'a [u8]>,
     /// Wire bytes of the row (conversion), or the record's value (delivery).
-    pub raw: Option<&'a [u8]>,
-    /// Dotted name.
-    pub table: Option<&'a str>,
-    pub position: Option<&'a str>,
+    pub raw: &'a [u8],
+    /// Dotted name; empty where it is not known.
+    pub table: &'a str,
+    pub id: Option<EventId<'a>>,
     /// Number of the schema in the registry, or a description of it in JSON.
     pub schema: Option<&'a str>,
     /// Where the record would have gone.
     pub topic: Option<&'a str>,
-    /// Milliseconds since the epoch.
-    pub time_ms: i64,
+    /// Nanoseconds since the epoch.
+    pub now_ns: i64,
     /// The headers that the record already had, `cdc.id` among them.
     pub headers: &'a [(&'a [u8], Option<&'a [u8]>)],
 }
@@ -67,27 +71,27 @@ pub struct DeadLetter<'a> {
 /// Appends the letter to `out` as a record for `topic`.
 pub fn append(out: &mut RecordBatch, topic: TopicId, letter: &DeadLetter<'_>) {
     let key = letter.key.map(|key| push(out, key));
-    let value = letter.raw.map(|raw| push(out, raw));
+    let value = Some(push(out, letter.raw));
     let first = index(out.headers.len());
     for (name, value) in letter.headers {
         let name = push(out, name);
         let value = value.map(|value| push(out, value));
         out.headers.push(Header { name, value });
     }
-    push_header(out, HEADER_ERROR, cut(letter.error));
+    push_header(out, HEADER_ERROR, cut(&letter.error));
     push_header(out, HEADER_KIND, letter.kind.name());
-    let optional = [
-        (HEADER_TABLE, letter.table),
-        (HEADER_POSITION, letter.position),
-        (HEADER_SCHEMA, letter.schema),
-        (HEADER_TOPIC, letter.topic),
-    ];
-    for (name, value) in optional {
+    if !letter.table.is_empty() {
+        push_header(out, HEADER_TABLE, letter.table);
+    }
+    if let Some(EventId { transaction, ordinal }) = letter.id {
+        push_header(out, HEADER_POSITION, &format!("{transaction}:{ordinal}"));
+    }
+    for (name, value) in [(HEADER_SCHEMA, letter.schema), (HEADER_TOPIC, letter.topic)] {
         if let Some(value) = value {
             push_header(out, name, value);
         }
     }
-    push_header(out, HEADER_TIME, &letter.time_ms.to_string());
+    push_header(out, HEADER_TIME, &(letter.now_ns / 1_000_000).to_string());
     let headers = first..index(out.headers.len());
     out.records.push(Record { topic, key, value, headers });
 }
@@ -119,14 +123,14 @@ mod tests {
     fn letter<'a>() -> DeadLetter<'a> {
         DeadLetter {
             kind: FailureKind::Conversion,
-            error: "convert column price of shop.orders: not a number",
+            error: "convert column price of shop.orders: not a number".to_owned(),
             key: Some(b"\x00\x01"),
-            raw: Some(b"\xff\x00raw"),
-            table: Some("shop.orders"),
-            position: Some("0/16B3748"),
+            raw: b"\xff\x00raw",
+            table: "shop.orders",
+            id: Some(EventId { transaction: "74/0/16B3748", ordinal: 3 }),
             schema: Some("7"),
             topic: Some("shop.shop.orders"),
-            time_ms: 1_700_000_000_123,
+            now_ns: 1_700_000_000_123_456_789,
             headers: &[(b"cdc.id", Some(b"a/1:0"))],
         }
     }
@@ -149,7 +153,7 @@ mod tests {
             ("tailwater.error", "convert column price of shop.orders: not a number"),
             ("tailwater.kind", "conversion"),
             ("tailwater.table", "shop.orders"),
-            ("tailwater.position", "0/16B3748"),
+            ("tailwater.position", "74/0/16B3748:3"),
             ("tailwater.schema", "7"),
             ("tailwater.topic", "shop.shop.orders"),
             ("tailwater.time", "1700000000123"),
@@ -164,20 +168,11 @@ mod tests {
         let mut batch = RecordBatch::default();
         append(&mut batch, TopicId(0), &letter());
         let before = (batch.records[0].clone(), headers(&batch, 0));
-        let bare = DeadLetter {
-            key: None,
-            raw: None,
-            table: None,
-            position: None,
-            schema: None,
-            topic: None,
-            headers: &[],
-            ..letter()
-        };
+        let bare = DeadLetter { error: "x".to_owned(), ..DeadLetter::default() };
         append(&mut batch, TopicId(1), &bare);
         assert_eq!((batch.records[0].clone(), headers(&batch, 0)), before);
         assert_eq!(batch.key(&batch.records[1]), None);
-        assert_eq!(batch.value(&batch.records[1]), None);
+        assert_eq!(batch.value(&batch.records[1]), Some(&b""[..]));
         let names: Vec<_> = headers(&batch, 1).into_iter().map(|(n, _)| n).collect();
         assert_eq!(names, ["tailwater.error", "tailwater.kind", "tailwater.time"]);
     }
@@ -186,7 +181,7 @@ mod tests {
     fn a_long_error_is_cut_between_characters() {
         let error = "ü".repeat(ERROR_BYTES_MAX);
         let mut batch = RecordBatch::default();
-        append(&mut batch, TopicId(0), &DeadLetter { error: &error, ..letter() });
+        append(&mut batch, TopicId(0), &DeadLetter { error, ..letter() });
         let value = headers(&batch, 0)[1].1.clone().unwrap();
         assert_eq!(value.len(), ERROR_BYTES_MAX);
     }

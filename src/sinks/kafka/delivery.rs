@@ -14,8 +14,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tokio::sync::Notify;
 
-use super::client::{ClientFailure, KafkaLog, log_line};
 use super::error::{Refusal, refusal};
+use crate::kafka_client::{ClientFailure, KafkaLog, log_line};
 
 /// Batches in flight at most. A batch holds up to about a megabyte, librdkafka's queue 32 of them.
 pub(super) const N_SLOTS: usize = 64;

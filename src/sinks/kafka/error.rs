@@ -20,7 +20,9 @@ pub enum SinkError {
     AclDenied { operation: AclOperation, topic: String, brokers: String },
     #[error("send to topic {topic}: it has {now} partitions and had {before}, so keys would move")]
     PartitionsShrunk { topic: String, before: u32, now: u32, brokers: String },
-    #[error("send a record of {bytes} bytes to topic {topic}: the limit is {limit} bytes ({setting})")]
+    #[error(
+        "send a record of {bytes} bytes to topic {topic}: the limit is {limit} bytes ({setting})"
+    )]
     Oversized { topic: String, bytes: usize, limit: usize, setting: SizeSetting },
     /// The brokers refused a batch of several records for its size: which one was too large, or
     /// whether any, cannot be known.
@@ -139,7 +141,9 @@ fn oversized_hint(topic: &str, bytes: usize, setting: SizeSetting) -> String {
             "set `message.max.bytes: {wanted}` in `sink.kafka.properties` (and `max.message.bytes={wanted}` on the topic)"
         ),
         SizeSetting::Topic => {
-            format!("kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={wanted}")
+            format!(
+                "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config max.message.bytes={wanted}"
+            )
         }
     };
     format!("{raise}; or set `dead_letter.delivery: dead_letter` to put such records aside")
@@ -148,7 +152,7 @@ fn oversized_hint(topic: &str, bytes: usize, setting: SizeSetting) -> String {
 /// The outcomes of a delivery that are told apart. librdkafka has some two hundred codes; they are
 /// sorted in one place, [`refusal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum Refusal {
     TooLarge,
     TimedOut,
     AclDenied,
@@ -163,8 +167,7 @@ pub enum Refusal {
 
 /// Sorts librdkafka's codes. The default arm stands here and nowhere else, because the codes are
 /// foreign and grow with every release; it leads to a new start from the checkpoint.
-#[must_use]
-pub fn refusal(code: RDKafkaErrorCode) -> Refusal {
+pub(super) fn refusal(code: RDKafkaErrorCode) -> Refusal {
     use RDKafkaErrorCode as Code;
     match code {
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
@@ -219,7 +222,12 @@ mod tests {
             brokers: "k:9092".to_owned(),
         };
         assert_eq!(denied.disposition(), Disposition::Stop);
-        assert!(denied.hint().unwrap().contains("--operation Write --operation Describe --topic shop.orders"));
+        assert!(
+            denied
+                .hint()
+                .unwrap()
+                .contains("--operation Write --operation Describe --topic shop.orders")
+        );
     }
 
     #[test]

@@ -41,15 +41,13 @@ pub(super) fn letter(
     let mut out = RecordBatch::default();
     let letter = DeadLetter {
         kind: FailureKind::Delivery,
-        error: &text,
+        error: text,
         key: batch.key(record),
-        raw: batch.value(record),
-        table: None,
-        position: None,
-        schema: None,
+        raw: batch.value(record).unwrap_or_default(),
         topic: Some(origin),
-        time_ms: now_ms(),
+        now_ns: now_ns(),
         headers: &headers,
+        ..DeadLetter::default()
     };
     dead_letter::append(&mut out, dead_letters, &letter);
     out
@@ -90,9 +88,9 @@ pub(super) fn parts(batch: &RecordBatch, record: &Record, limit: usize) -> Optio
     Some(parts)
 }
 
-fn now_ms() -> i64 {
+fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -126,8 +124,7 @@ mod tests {
     #[test]
     fn a_letter_larger_than_a_record_is_cut_into_parts_that_hold_every_byte() {
         let batch = batch_with_value(10_000);
-        let letters =
-            letter(&batch, &batch.records[0], &oversized(), ("shop.orders", TopicId(1)));
+        let letters = letter(&batch, &batch.records[0], &oversized(), ("shop.orders", TopicId(1)));
         let record = &letters.records[0];
         assert_eq!(letters.value(record).unwrap().len(), 10_000);
         let parts = parts(&letters, record, 2000).unwrap();

@@ -22,7 +22,6 @@
 //! from here. Everything that librdkafka cannot heal within the budget ends the run, and the next
 //! one begins at the checkpoint.
 
-mod client;
 mod delivery;
 mod error;
 mod letters;
@@ -31,8 +30,7 @@ mod producer;
 mod sink;
 mod topics;
 
-pub use client::{KafkaLog, Purpose, client_config, forbidden_property, without_values};
-pub use error::{Refusal, SinkError};
+pub use error::{AclOperation, SinkError, SizeSetting};
 pub use partition::{murmur2, partition_of};
 pub use sink::KafkaSink;
 pub use topics::KnownPartitions;

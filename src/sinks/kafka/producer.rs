@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
 
-use super::client::without_values;
 use super::delivery::{Ledger, Token};
 use super::error::SinkError;
+use crate::kafka_client::without_values;
 
 /// Shares the ledger with the sink: librdkafka's context is owned by the producer.
 pub(super) struct SharedLedger(Arc<Ledger>);

@@ -12,7 +12,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Purpose, batch_bytes_max, client_config, compresses, message_bytes_max};
 use super::delivery::{Failure, Ledger, N_SLOTS, Token};
 use super::error::{AclOperation, Refusal, SinkError, SizeSetting, refusal};
 use super::letters::{self, BATCH_OVERHEAD};
@@ -20,6 +19,8 @@ use super::producer::{Producer, addressed};
 use super::topics::{KnownPartitions, TopicBook, TopicState};
 use crate::config::{DeadLetterConfig, DeadLetterPolicy, KafkaConfig};
 use crate::disposition::{Diagnose, Disposition};
+use crate::failpoint;
+use crate::kafka_client::{Purpose, batch_bytes_max, client_config, compresses, message_bytes_max};
 use crate::record::{Record, RecordBatch, TopicId, TopicRole, Topics};
 use crate::sinks::dead_letter::HEADER_PART;
 use crate::sinks::{BoxError, Receipt, Sink};
@@ -48,7 +49,7 @@ impl KafkaSink {
     pub fn new(
         config: KafkaConfig,
         topics: Arc<Topics>,
-        dead_letter: &DeadLetterConfig,
+        dead_letter: DeadLetterConfig,
         known_partitions: KnownPartitions,
     ) -> Result<Self, SinkError> {
         let dead_letters = topics.intern(&dead_letter.topic, TopicRole::DeadLetter);
@@ -206,7 +207,7 @@ impl Run {
                 }
             }
             if index == 1 {
-                // failpoint: send
+                failpoint::hit(failpoint::SEND);
             }
         }
         self.ledger.settle(slot);
@@ -230,7 +231,9 @@ impl Run {
                     let limit = (self.limits.message_bytes, SizeSetting::Client);
                     Obstacle::Failed(oversized(topic, bytes, limit))
                 }
-                code => Obstacle::Failed(self.failed(code.unwrap_or(RDKafkaErrorCode::Fail), topic)),
+                code => {
+                    Obstacle::Failed(self.failed(code.unwrap_or(RDKafkaErrorCode::Fail), topic))
+                }
             }
         })
     }
@@ -310,7 +313,7 @@ impl Run {
         {
             let Some(InFlight { batch, .. }) = self.in_flight.pop_front() else { break };
             let receipt = Receipt::of(batch);
-            // failpoint: delivered
+            failpoint::hit(failpoint::DELIVERED);
             self.receipts.send(receipt).await.map_err(|_| End::Closed)?;
         }
         Ok(())
@@ -438,13 +441,20 @@ impl Run {
         let batch = &self.in_flight[self.position(failure.token.slot)].batch;
         let id = match failure.token.dead_letter {
             true if self.sink.topics.get(batch.records[failure.token.record].topic).role
-                != TopicRole::DeadLetter => self.sink.dead_letters,
+                != TopicRole::DeadLetter =>
+            {
+                self.sink.dead_letters
+            }
             true | false => batch.records[failure.token.record].topic,
         };
         self.sink.book.get(id).expect("a record was sent to it")
     }
 }
 
-fn oversized(topic: &TopicState, bytes: usize, (limit, setting): (usize, SizeSetting)) -> SinkError {
+fn oversized(
+    topic: &TopicState,
+    bytes: usize,
+    (limit, setting): (usize, SizeSetting),
+) -> SinkError {
     SinkError::Oversized { topic: topic.name.to_string(), bytes, limit, setting }
 }

@@ -13,10 +13,10 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::Instant;
 
-use super::client::{KafkaLog, Purpose, client_config, without_values};
 use super::error::{AclOperation, Refusal, SinkError, refusal};
 use super::partition::partition_of;
 use crate::config::KafkaConfig;
+use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
 use crate::record::{Topic, TopicId, TopicRole};
 
 /// Partitions per data topic: filled from the checkpoint, completed by the sink as it meets topics,
@@ -32,7 +32,6 @@ const SETTINGS_ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub(super) struct TopicState {
     pub(super) name: Arc<str>,
-    pub(super) role: TopicRole,
     pub(super) partitions: u32,
     /// All records without key of a topic go here, so that they keep their order.
     pub(super) keyless_partition: i32,
@@ -85,7 +84,6 @@ impl TopicBook {
         self.states[index] = Some(TopicState {
             keyless_partition: partition_of(topic.name.as_bytes(), partitions),
             name: topic.name,
-            role: topic.role,
             partitions,
             bytes_max,
         });
@@ -262,7 +260,8 @@ impl TopicBook {
             };
             if code != Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
                 tracing::info!(
-                    topic = name, ?code,
+                    topic = name,
+                    ?code,
                     "the topic's max.message.bytes cannot be read; grant DescribeConfigs to have it checked beforehand"
                 );
                 return None;
@@ -341,4 +340,3 @@ fn backoff() -> impl Iterator<Item = Duration> {
         .without_max_times()
         .build()
 }
-

@@ -1,5 +1,5 @@
-//! How every connection to a cluster is set up: what is fixed, what may be tuned, and where
-//! librdkafka's own words go.
+//! How every connection to a Kafka cluster is set up, for sink and offset store alike: what is
+//! fixed, what may be tuned, and where librdkafka's own words go.
 
 use std::sync::Mutex;
 
@@ -29,7 +29,8 @@ pub enum Purpose {
 }
 
 /// The configuration of a librdkafka client. The user's properties come after our defaults and
-/// before what a guarantee rests on; [`forbidden_property`] has refused the latter already.
+/// before what a guarantee rests on. The configuration refuses the latter by name already; that they
+/// are set last here makes it so whoever builds the configuration.
 #[must_use]
 pub fn client_config(kafka: &KafkaConfig, purpose: Purpose) -> ClientConfig {
     let mut client = ClientConfig::new();
@@ -63,6 +64,8 @@ pub fn client_config(kafka: &KafkaConfig, purpose: Purpose) -> ClientConfig {
 fn force_guarantees(client: &mut ClientConfig, kafka: &KafkaConfig) {
     client.set("enable.idempotence", "true");
     client.set("acks", "all");
+    // Receipts rest on the report of every record, and order on a queue that is one.
+    client.set("delivery.report.only.error", "false");
     client.set("max.in.flight.requests.per.connection", "5");
     client.set("message.send.max.retries", i32::MAX.to_string());
     // 0 would mean for ever; i32 is what librdkafka takes.
@@ -75,16 +78,16 @@ fn force_guarantees(client: &mut ClientConfig, kafka: &KafkaConfig) {
 }
 
 /// The largest message that this client sends, before compression.
-pub(super) fn message_bytes_max(client: &ClientConfig) -> u64 {
+pub(crate) fn message_bytes_max(client: &ClientConfig) -> u64 {
     number(client, "message.max.bytes", MESSAGE_BYTES)
 }
 
 /// The largest batch of several messages that this client sends, before compression.
-pub(super) fn batch_bytes_max(client: &ClientConfig) -> u64 {
+pub(crate) fn batch_bytes_max(client: &ClientConfig) -> u64 {
     number(client, "batch.size", BATCH_BYTES).min(message_bytes_max(client))
 }
 
-pub(super) fn compresses(client: &ClientConfig) -> bool {
+pub(crate) fn compresses(client: &ClientConfig) -> bool {
     client.get("compression.type").is_some_and(|codec| codec != "none")
 }
 
@@ -120,44 +123,11 @@ fn is_for_producers(key: &str) -> bool {
         )
 }
 
-/// Why a librdkafka property may not be set; `None` where it may. Values that say what is the case
-/// anyway are let through.
-#[must_use]
-pub fn forbidden_property(key: &str, value: &str) -> Option<&'static str> {
-    let fixed = |allowed: &[&str], reason| (!allowed.contains(&value)).then_some(reason);
-    match canonical(key) {
-        "acks" => fixed(&["all", "-1"], "a record counts as durable only when every in-sync replica has it, so acks is always `all`"),
-        "enable.idempotence" => fixed(&["true"], "without idempotence a retry can double or reorder records"),
-        "message.send.max.retries" => Some("retries go on until `retry_budget` is spent, because a record that was given up is a hole"),
-        "max.in.flight.requests.per.connection" => Some("it is 5, the most that idempotence keeps in order"),
-        "transactional.id" | "transaction.timeout.ms" => Some("transactions are Tailwater's own business: records would wait for a commit that never comes"),
-        "partitioner" => Some("partitions are chosen by Tailwater as Java's producer does (murmur2), so that keys stay where Debezium put them"),
-        "bootstrap.servers" => Some("set `bootstrap_servers` beside `properties`"),
-        "message.timeout.ms" => Some("set `retry_budget` beside `properties`: it is how long a record is tried"),
-        "enable.gapless.guarantee" => Some("every failed record already ends the run before the checkpoint passes it, and this would turn an oversized record into a dead producer"),
-        "queuing.strategy" => fixed(&["fifo"], "lifo would reorder records of one key"),
-        "delivery.report.only.error" => fixed(&["false"], "delivery reports are what a checkpoint rests on"),
-        "allow.auto.create.topics" => fixed(&["false"], "set `topics.create` beside `properties`: brokers would create topics with their own number of partitions"),
-        "group.id" | "group.instance.id" | "group.protocol" | "enable.auto.commit" | "enable.auto.offset.store"
-        | "auto.offset.reset" | "isolation.level" | "enable.partition.eof" | "session.timeout.ms"
-        | "max.poll.interval.ms" | "partition.assignment.strategy" => {
-            Some("the offset store sets it: the lock on the pipeline rests on it")
-        }
-        "plugin.library.paths" => Some("it would load foreign code into this process"),
-        "test.mock.num.brokers" => Some("records would go to a broker that exists in memory only"),
-        "log.queue" | "log_level" => Some("librdkafka's log lines go through Tailwater's own log"),
-        other if other.ends_with("_cb") || matches!(other, "opaque" | "interceptors" | "default_topic_conf") => {
-            Some("it is a pointer in the C interface, no setting")
-        }
-        _ => None,
-    }
-}
-
 /// A failure of the client as a whole, which librdkafka reports beside any message.
 #[derive(Clone, Debug)]
-pub(super) struct ClientFailure {
-    pub(super) code: RDKafkaErrorCode,
-    pub(super) reason: String,
+pub(crate) struct ClientFailure {
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) reason: String,
 }
 
 /// Context of admin clients and consumers: log lines, and the failures that no retry heals.
@@ -169,7 +139,7 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// Remembers a failure that ends the client: refused credentials, a fatal producer. Anything
     /// else is a broker that comes back, which librdkafka waits out.
-    pub(super) fn note(&self, error: &KafkaError, reason: &str) -> bool {
+    pub(crate) fn note(&self, error: &KafkaError, reason: &str) -> bool {
         let Some(code) = error.rdkafka_error_code() else { return false };
         tracing::warn!(target: "librdkafka", error = %code, reason, "kafka client reports an error");
         let ends = matches!(
@@ -180,13 +150,14 @@ impl KafkaLog {
                 | RDKafkaErrorCode::Fatal
         );
         if ends {
-            let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut failure =
+                self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             failure.get_or_insert(ClientFailure { code, reason: reason.to_owned() });
         }
         ends
     }
 
-    pub(super) fn failure(&self) -> Option<ClientFailure> {
+    pub(crate) fn failure(&self) -> Option<ClientFailure> {
         self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
@@ -206,7 +177,7 @@ impl ClientContext for KafkaLog {
 impl rdkafka::consumer::ConsumerContext for KafkaLog {}
 
 /// librdkafka writes no passwords (it prints sensitive properties as `[redacted]`) and no records.
-pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     // Said on every producer, because the property is documented as a consumer's; producers heed
     // it all the same (rdkafka_metadata.c).
     if facility == "CONFWARN" && message.contains("allow.auto.create.topics") {
@@ -229,9 +200,12 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 #[must_use]
 pub fn without_values(error: KafkaError) -> KafkaError {
     match error {
-        KafkaError::ClientConfig(result, _, key, _) => {
-            KafkaError::ClientConfig(result, "refused by librdkafka:".to_owned(), key, String::new())
-        }
+        KafkaError::ClientConfig(result, _, key, _) => KafkaError::ClientConfig(
+            result,
+            "refused by librdkafka:".to_owned(),
+            key,
+            String::new(),
+        ),
         other => other,
     }
 }
@@ -254,7 +228,10 @@ mod tests {
                 cleanup_policy: "delete".to_owned(),
                 settings: BTreeMap::new(),
             },
-            properties: properties.iter().map(|(k, v)| ((*k).to_owned(), Secret::new(*v))).collect(),
+            properties: properties
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
+                .collect(),
             retry_budget: Duration::from_secs(90),
         }
     }
@@ -287,22 +264,6 @@ mod tests {
         let client = client_config(&kafka(&all), Purpose::Consume);
         assert_eq!(client.get("compression.type"), None);
         assert_eq!(client.get("security.protocol"), Some("ssl"));
-    }
-
-    #[test]
-    fn properties_that_break_a_guarantee_are_refused_with_a_reason() {
-        let refused = [
-            ("acks", "1"), ("request.required.acks", "0"), ("enable.idempotence", "false"),
-            ("retries", "3"), ("max.in.flight", "1"), ("transactional.id", "x"),
-            ("partitioner", "random"), ("metadata.broker.list", "a"), ("delivery.timeout.ms", "1"),
-            ("queuing.strategy", "lifo"), ("dr_msg_cb", "x"), ("delivery.report.only.error", "true"),
-        ];
-        for (key, value) in refused {
-            assert!(forbidden_property(key, value).is_some(), "{key}");
-        }
-        for (key, value) in [("acks", "all"), ("linger.ms", "9"), ("sasl.username", "x")] {
-            assert_eq!(forbidden_property(key, value), None, "{key}");
-        }
     }
 
     #[test]
