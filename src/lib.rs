@@ -34,6 +34,7 @@
 //! | [`disposition`] | what follows an error, and what is a person told? |
 //! | [`config`] | what did the operator ask for? |
 //! | [`offsets::position`] | where can a source start again? |
+//! | [`kafka_client`] | how is a Kafka cluster reached, by sink and offset store alike? |
 //! | [`schema`] | what does a table version look like, in itself and as Connect and Avro schema? |
 //! | [`change`] | what is one row change? |
 //! | [`record`] | what does a sink get? |
@@ -76,6 +77,7 @@ pub mod disposition;
 pub mod encode;
 pub mod exit;
 pub mod failpoint;
+pub mod kafka_client;
 pub mod logs;
 pub mod offsets;
 pub mod pipeline;
