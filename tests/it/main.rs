@@ -10,4 +10,5 @@ mod basics;
 mod golden;
 mod oracle;
 mod servers;
+mod types;
 mod workload;

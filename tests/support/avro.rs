@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::Schema;
 use apache_avro::types::Value as Avro;
 use serde_json::{Map, Value, json};
@@ -19,10 +21,17 @@ pub(crate) fn unframe(bytes: &[u8]) -> (u32, &[u8]) {
 
 /// Reads a datum to its last byte.
 pub(crate) fn read(schema: &Schema, mut datum: &[u8]) -> Avro {
-    let value = apache_avro::from_avro_datum(schema, &mut datum, None);
+    let reader = GenericDatumReader::builder(schema).build().expect("a reader of the schema");
+    let value = reader.read_value(&mut datum);
     let value = value.unwrap_or_else(|error| panic!("apache-avro cannot read it: {error}"));
     assert!(datum.is_empty(), "{} bytes are left after the datum", datum.len());
     value
+}
+
+/// What another encoder makes of a value.
+pub(crate) fn write(schema: &Schema, value: Avro) -> Vec<u8> {
+    let writer = GenericDatumWriter::builder(schema).build().expect("a writer of the schema");
+    writer.write_value_to_vec(value).expect("what was read can be written")
 }
 
 pub(crate) struct Decoder<'a> {
