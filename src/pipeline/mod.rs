@@ -14,6 +14,7 @@
 //! Every queue is bounded. The memory budget counts the wire bytes from the socket until the
 //! records made of them are durable; when it is spent the session stops reading and nothing else.
 
+pub mod report;
 pub mod run;
 pub mod schema_ids;
 pub mod supervise;
@@ -59,6 +60,20 @@ impl std::error::Error for RunError {
             Self::Source(error) | Self::Transcode(error) | Self::Sink(error) => error.source(),
             Self::Offsets(error) => error.source(),
             Self::Drain { .. } | Self::EndedEarly { .. } => None,
+        }
+    }
+}
+
+impl RunError {
+    /// One word for metrics.
+    #[must_use]
+    pub fn component(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "source",
+            Self::Transcode(_) => "transcoder",
+            Self::Sink(_) => "sink",
+            Self::Offsets(_) => "offsets",
+            Self::Drain { .. } | Self::EndedEarly { .. } => "pipeline",
         }
     }
 }

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
 use crate::offsets::{Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck};
+use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
 use crate::sinks::{Receipt, Sink};
 use crate::sources::{RawSender, Source, Started};
-use crate::stats::{State, Stats};
+use crate::stats::Stats;
 
 /// Batches of wire bytes between session and transcoder; their bytes are bounded by the budget.
 const RAW_BATCHES_MAX: usize = 64;
@@ -104,14 +105,14 @@ async fn begin(
     let sink = parts.make_sink(&partitions)?;
     let (encoder, dead_letters) = parts.make_encoder(&stop_all)?;
     let checkpointer = Checkpointer::begin(store, loaded.as_ref(), checkpoint).await?;
-    stats.started(checkpointer.checkpoint(), &log_end);
 
     let (raw_sender, raw) = mpsc::channel(RAW_BATCHES_MAX);
     let (batch_sender, batches) = mpsc::channel(RECORD_BATCHES_MAX);
     let (receipt_sender, receipts) = mpsc::channel(RECEIPTS_MAX);
     let (acks, ack_receiver) = watch::channel(None);
     let raw_sender = RawSender::new(raw_sender, limits.memory_bytes);
-    stats.watch_budget(raw_sender.budget(), limits.memory_bytes);
+    let reporter = Reporter::new(Arc::clone(stats), raw_sender.budget(), limits.memory_bytes);
+    reporter.started(checkpointer.checkpoint(), &log_end);
     let stop_session = stop_all.child_token();
     let session = session.run(raw_sender, ack_receiver, stop_session.clone());
     let sink = sink.run(batches, receipt_sender, stop_all.clone());
@@ -130,7 +131,7 @@ async fn begin(
         limits,
         until,
         reached: false,
-        stats: Arc::clone(stats),
+        reporter,
     })
 }
 
@@ -149,7 +150,7 @@ struct Running {
     limits: Limits,
     until: Until,
     reached: bool,
-    stats: Arc<Stats>,
+    reporter: Reporter,
 }
 
 impl Running {
@@ -184,7 +185,7 @@ impl Running {
                 biased;
                 // 1. Told to stop: the session goes first, the rest follows by itself.
                 () = stop.cancelled(), if draining.is_none() => {
-                    self.stats.set_state(State::Stopping);
+                    self.reporter.stopping();
                     self.stop_session.cancel();
                     draining = Some(Instant::now() + self.limits.drain_timeout);
                 }
@@ -212,7 +213,7 @@ impl Running {
     }
 
     fn deliver(&mut self, receipt: Receipt) {
-        self.stats.delivered(&receipt);
+        self.reporter.delivered(&receipt);
         self.checkpointer.deliver(receipt);
     }
 
@@ -220,7 +221,7 @@ impl Running {
         let partitions =
             self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ack) = self.checkpointer.save(&partitions).await? {
-            self.stats.checkpointed(self.checkpointer.checkpoint());
+            self.reporter.checkpointed(self.checkpointer.checkpoint());
             self.acks.send_replace(Some(ack));
         }
         self.check_reached();

@@ -29,13 +29,13 @@ pub async fn supervise(
 ) -> Result<Outcome, RunError> {
     let (stats, stop) = control;
     let mut delays = delays();
-    let mut last_progress = (stats.progress_mark(), Instant::now());
+    let mut last_progress = (progress_mark(stats), Instant::now());
     loop {
         let error = match run(parts, limits, until, stats, stop).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
-        let mark = stats.progress_mark();
+        let mark = progress_mark(stats);
         if mark != last_progress.0 {
             last_progress = (mark, Instant::now());
             delays = self::delays();
@@ -49,11 +49,11 @@ pub async fn supervise(
         }
         let delay = delays.next().unwrap_or(DELAY_MAX);
         tracing::warn!(
-            error = %crate::pipeline::supervise::chain(&error), hint = error.hint(),
+            error = %chain(&error), hint = error.hint(),
             retry_in_ms = delay.as_millis(), "run failed; going on from the last checkpoint"
         );
-        stats.set_state(State::Reconnecting);
-        stats.retried();
+        stats.set_state(State::Reconnecting(chain(&error)));
+        stats.retried(error.component());
         tokio::select! {
             biased;
             // 1. Nobody waits out a delay to be told that it is over.
@@ -62,6 +62,12 @@ pub async fn supervise(
             () = tokio::time::sleep(delay) => {}
         }
     }
+}
+
+/// Changes whenever a record or a position became durable.
+fn progress_mark(stats: &Stats) -> (u64, u64) {
+    let view = stats.view();
+    (view.delivered_records, view.checkpoints)
 }
 
 fn delays() -> impl Iterator<Item = Duration> {

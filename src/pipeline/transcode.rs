@@ -15,10 +15,11 @@ use crate::disposition::{Diagnose, Disposition};
 use crate::encode::Encoder;
 use crate::failpoint;
 use crate::pipeline::RunError;
+use crate::pipeline::report::TableCounts;
 use crate::record::{Boundary, RecordBatch, TopicId};
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
-use crate::stats::{Stats, TableCounts};
+use crate::stats::{DeadLetterKind, Stats};
 
 /// Records are usually about this much larger than the wire bytes they are made of; a first guess
 /// at the buffer, not a limit.
@@ -31,7 +32,10 @@ pub struct Transcoder {
     encoder: Encoder,
     dead_letters: DeadLetters,
     stats: std::sync::Arc<Stats>,
+    counts: TableCounts,
     next_sequence: u64,
+    /// The last position seen, for metrics.
+    read_position: u64,
 }
 
 /// What is done with rows that have no place in a schema.
@@ -49,7 +53,15 @@ impl Transcoder {
         dead_letters: DeadLetters,
         stats: std::sync::Arc<Stats>,
     ) -> Self {
-        Self { decoder, encoder, dead_letters, stats, next_sequence: 0 }
+        Self {
+            decoder,
+            encoder,
+            dead_letters,
+            stats,
+            counts: TableCounts::default(),
+            next_sequence: 0,
+            read_position: 0,
+        }
     }
 
     /// Works until either end closes.
@@ -86,6 +98,25 @@ impl Transcoder {
         Ok(())
     }
 
+    fn report(&mut self, raw: &RawBatch, out: &RecordBatch, n_dead: u64) {
+        let n_rows = self.counts.flush(&self.stats);
+        let n_bytes = u64::try_from(raw.data.len()).unwrap_or(u64::MAX);
+        if n_dead > 0 {
+            self.stats.dead_letters(DeadLetterKind::Conversion, n_dead);
+        }
+        match raw.stage {
+            Stage::Snapshot { .. } => self.stats.snapshot.add(n_rows, n_bytes),
+            Stage::SnapshotTableEnd { .. } => self.stats.snapshot.table_done(),
+            Stage::SnapshotEnd => {}
+            Stage::Stream => {
+                if let Some(boundary) = out.boundaries.last() {
+                    self.read_position = boundary.progress.position().as_metric();
+                }
+                self.stats.read(n_bytes, self.read_position, raw.read_at);
+            }
+        }
+    }
+
     fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), BoxError>) {
         let mut handler = Handler {
             encoder: &mut self.encoder,
@@ -96,12 +127,13 @@ impl Transcoder {
                 records: Vec::with_capacity(raw.messages.len()),
                 ..RecordBatch::default()
             },
-            counts: TableCounts::default(),
+            counts: &mut self.counts,
+            stats: &self.stats,
             n_dead: 0,
         };
         let result = self.decoder.decode(raw, arena, &mut handler);
-        let Handler { out, counts, n_dead, .. } = handler;
-        self.stats.transcoded(&counts, n_dead, raw.stage != Stage::Stream);
+        let Handler { out, n_dead, .. } = handler;
+        self.report(raw, &out, n_dead);
         (out, result)
     }
 }
@@ -112,7 +144,8 @@ struct Handler<'h> {
     dead_letters: DeadLetters,
     now_ns: i64,
     out: RecordBatch,
-    counts: TableCounts,
+    counts: &'h mut TableCounts,
+    stats: &'h Stats,
     n_dead: u64,
 }
 
@@ -133,7 +166,7 @@ impl ChangeHandler for Handler<'_> {
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
         match self.encoder.encode(change, self.now_ns, &mut self.out) {
             Ok(()) => {
-                self.counts.count(change.table);
+                self.counts.count(change.table, self.stats);
                 Ok(())
             }
             Err(error) if self.may_bury(&error) => {

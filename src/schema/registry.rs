@@ -37,6 +37,8 @@ pub enum RegistryError {
         "ask the schema registry at {url} about subject {subject}: it answers {status}: {detail}"
     )]
     Unexpected { subject: String, url: String, status: u16, detail: String },
+    #[error("wait for the schema registry about subject {subject}: the run is stopping")]
+    Stopped { subject: String },
     #[error("set up the client of the schema registry: {what}")]
     Setup { what: String, source: Option<std::io::Error> },
 }
@@ -44,7 +46,7 @@ pub enum RegistryError {
 impl Diagnose for RegistryError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Unreachable { .. } => Disposition::Reconnect,
+            Self::Unreachable { .. } | Self::Stopped { .. } => Disposition::Reconnect,
             Self::Refused { .. }
             | Self::Unauthorized { .. }
             | Self::Missing { .. }
@@ -72,6 +74,7 @@ impl Diagnose for RegistryError {
             ),
             Self::Unexpected { status: 300..=399, .. } => "`registry.url` points to something that redirects; write the address that it redirects to".to_owned(),
             Self::Unexpected { .. } => "check that `registry.url` is the root of the Confluent API (Apicurio has it under /apis/ccompat/v7)".to_owned(),
+            Self::Stopped { .. } => return None,
             Self::Setup { .. } => "check `ca`, `certificate` and `key` of the registry: PEM files, readable by this user".to_owned(),
         })
     }

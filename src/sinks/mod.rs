@@ -76,6 +76,11 @@ impl Receipt {
         self.sequence
     }
 
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
     /// The furthest point that this batch completes, if it completes one.
     #[must_use]
     pub fn into_progress(self) -> Option<Progress> {
