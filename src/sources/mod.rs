@@ -142,15 +142,15 @@ pub trait Decode: Send {
         &mut self,
         raw: &'a RawBatch,
         arena: &'a Bump,
-        out: &mut dyn ChangeHandler<'a>,
+        out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError>;
 }
 
 /// Takes what a decoder finds, in order.
-pub trait ChangeHandler<'a> {
+pub trait ChangeHandler {
     /// # Errors
     /// When the change cannot be encoded and the policy is to stop.
-    fn change(&mut self, change: &Change<'a>) -> Result<(), BoxError>;
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError>;
 
     /// Everything up to here is handed on.
     fn progress(&mut self, progress: Progress);
@@ -159,7 +159,7 @@ pub trait ChangeHandler<'a> {
     ///
     /// # Errors
     /// The row's own error, when the policy is to stop.
-    fn undecodable(&mut self, row: Undecodable<'a>) -> Result<(), BoxError>;
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError>;
 }
 
 /// A row that could not be decoded.
