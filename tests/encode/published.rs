@@ -4,47 +4,22 @@
 //! Only the encoder is under test here. What the decoder must make of PostgreSQL's bytes is the
 //! business of the tests with a real server.
 
-mod avro;
-mod golden;
-mod tables;
-mod values;
-
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use serde_json::Value as Json;
 use tailwater::change::{Before, Change, EventId, Op};
-use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
+use tailwater::encode::{EncodeOptions, Encoder, Format};
 use tailwater::record::{RecordBatch, Topics};
 use tailwater::schema::Table;
-use tailwater::schema::registry::RegistryError;
 use tailwater::value::{Decimal, Value};
 
-use golden::{Config, Golden, GoldenRecord};
-use values::Values;
-
-/// A registry that remembers.
-#[derive(Clone, Default)]
-struct Registry(Arc<Mutex<Vec<(String, String)>>>);
-
-impl SchemaIds for Registry {
-    fn id(&mut self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let mut known = self.0.lock().unwrap();
-        let entry = (subject.to_owned(), schema.to_owned());
-        let index = known.iter().position(|e| *e == entry).unwrap_or_else(|| {
-            known.push(entry);
-            known.len() - 1
-        });
-        Ok(u32::try_from(index).unwrap())
-    }
-}
-
-impl Registry {
-    fn schema(&self, id: u32) -> (String, String) {
-        self.0.lock().unwrap()[id as usize].clone()
-    }
-}
+use crate::avro;
+use crate::golden::{self, Config, Golden, GoldenRecord};
+use crate::registry::Registry;
+use crate::tables;
+use crate::values::Values;
 
 /// What a run compares, and with what.
 struct Run {
