@@ -145,6 +145,9 @@ enum SourceStep {
 impl SourcePlan {
     pub(crate) fn compile<F: WireFormat>(layout: &SourceLayout) -> Result<Self, Misfit> {
         let mut plan = Self { constants: Vec::new(), steps: Vec::new() };
+        if layout.fields.is_empty() {
+            F::over(&mut plan.constants).glue(b"{");
+        }
         let mut run = 0;
         for (index, field) in layout.fields.iter().enumerate() {
             let has_default = field.kind == SourceFieldKind::Snapshot;
