@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::tree::Place;
+use crate::disposition::{Diagnose, Disposition};
 
 /// One thing that is wrong, or worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +37,15 @@ impl ConfigError {
     pub fn lines(&self) -> Vec<String> {
         self.findings.iter().map(|finding| finding.line(&self.file)).collect()
     }
+}
 
-    #[must_use]
-    pub fn hint(&self) -> String {
-        "`tailwater schema` prints every key with its unit, range and default; `tailwater check -c FILE` tries a file without side effects".to_owned()
+impl Diagnose for ConfigError {
+    fn disposition(&self) -> Disposition {
+        Disposition::Stop
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("`tailwater schema` prints every key with its unit, range and default; `tailwater check -c FILE` tries a file without side effects".to_owned())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::interpolate::Lookup;
 use crate::config::*;
+use crate::disposition::Diagnose;
 
 /// Environment and files of a test.
 #[derive(Default)]
@@ -84,7 +85,7 @@ fn full(from: &str, to: &str) -> String {
 fn refused(text: &str, expected: &[&str]) {
     let error = parse_text(text).expect_err("the text is refused");
     assert_eq!(error.lines(), expected, "\n{text}");
-    let everything = format!("{error:?} {error} {:?} {}", error.lines(), error.hint());
+    let everything = format!("{error:?} {error} {:?} {}", error.lines(), error.hint().unwrap());
     assert!(!everything.contains("canary"), "a secret in {everything}");
 }
 
