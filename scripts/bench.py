@@ -206,10 +206,8 @@ def measure_latency():
     time.sleep(2)
     script = f"{WORK}/paced.sql"
     with open(script, "w") as file:
-        file.write("\\set i random(1, 1000000000)\ninsert into paced select "
-                   + VALUES.replace("i,", ":i::bigint,", 1).replace("i %", ":i::bigint %").replace("i *", ":i::bigint *")
-                   .replace("|| i,", "|| :i::bigint,").replace("i / 7", ":i::bigint / 7").replace("i::text", "(:i)::text")
-                   + " on conflict do nothing\n")
+        file.write(f"\\set i random(1, 1000000000000)\ninsert into paced select {VALUES} "
+                   "from (select :i::bigint as i) s on conflict do nothing\n")
     subprocess.run([f"{BIN}/pgbench", "-n", "-h", "127.0.0.1", "-p", PORT, "-U", "postgres", "-c", "4",
                     "-R", str(RATE), "-T", str(LATENCY_SECONDS), "-f", script, "bench"],
                    check=True, capture_output=True)
