@@ -114,6 +114,12 @@ impl RawSender {
         Self { sender, budget, budget_bytes }
     }
 
+    /// The memory budget, for the queue-fill metric.
+    #[must_use]
+    pub fn budget(&self) -> std::sync::Arc<tokio::sync::Semaphore> {
+        std::sync::Arc::clone(&self.budget)
+    }
+
     /// Waits for room and hands on. Cancel-safe: a batch is either handed on or still the
     /// caller's loss to repeat, so callers pin the future and keep polling it.
     ///
@@ -142,15 +148,15 @@ pub trait Decode: Send {
         &mut self,
         raw: &'a RawBatch,
         arena: &'a Bump,
-        out: &mut dyn ChangeHandler<'a>,
+        out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError>;
 }
 
 /// Takes what a decoder finds, in order.
-pub trait ChangeHandler<'a> {
+pub trait ChangeHandler {
     /// # Errors
     /// When the change cannot be encoded and the policy is to stop.
-    fn change(&mut self, change: &Change<'a>) -> Result<(), BoxError>;
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError>;
 
     /// Everything up to here is handed on.
     fn progress(&mut self, progress: Progress);
@@ -159,7 +165,7 @@ pub trait ChangeHandler<'a> {
     ///
     /// # Errors
     /// The row's own error, when the policy is to stop.
-    fn undecodable(&mut self, row: Undecodable<'a>) -> Result<(), BoxError>;
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError>;
 }
 
 /// A row that could not be decoded.
