@@ -211,7 +211,9 @@ fn mask(envelope: &mut Value) {
                     continue;
                 };
                 for name in ["f", "fn", "fu"] {
-                    row.get_mut(name).filter(|v| v.is_string()).map(|v| *v = json!("now"));
+                    if let Some(value) = row.get_mut(name).filter(|v| v.is_string()) {
+                        *value = json!("now");
+                    }
                 }
             }
         }

@@ -6,9 +6,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod basics;
 mod golden;
+mod ledger;
 mod oracle;
+mod order_law;
+mod python;
 mod servers;
+mod snapshot;
 mod types;
+mod until;
 mod workload;

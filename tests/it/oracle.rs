@@ -48,7 +48,7 @@ fn one_seed(seed: u64) -> (usize, usize, u64) {
         Setup::kafka(&database, kafka)
     };
     let mut tailwater = setup.start();
-    if seed % 3 != 0 {
+    if !seed.is_multiple_of(3) {
         // Otherwise snapshot and stream meet while rows change.
         tailwater.ready();
     }

@@ -17,7 +17,7 @@ pub(crate) type Table = BTreeMap<String, Map<String, Value>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) topic: String,
-    pub(crate) partition: i32,
+    pub(crate) time_ms: i64,
     pub(crate) key: Option<Value>,
     /// `None`: a tombstone.
     pub(crate) value: Option<Value>,
@@ -35,7 +35,7 @@ pub(crate) fn avro_event(record: &Record, decoder: &Decoder<'_>) -> Event {
 fn event(record: &Record, decode: impl Fn(&[u8]) -> Value) -> Event {
     Event {
         topic: record.topic.clone(),
-        partition: record.partition,
+        time_ms: record.time_ms,
         key: record.key.as_deref().map(&decode),
         value: record.value.as_deref().map(&decode),
         id: record.header("cdc.id"),

@@ -17,8 +17,8 @@ use super::{cached, eventually, free_port, new_folder, runtime, seconds};
 
 pub(crate) struct Kafka {
     pub(crate) bootstrap: String,
-    /// A second listener whose advertised port is the caller's proxy.
-    pub(crate) proxied_port: Option<u16>,
+    /// Port of the second listener, where there is one.
+    pub(crate) second_port: u16,
     folder: PathBuf,
     process: Mutex<Option<Process>>,
 }
@@ -30,30 +30,39 @@ impl Kafka {
     }
 
     pub(crate) fn start(settings: &[&str]) -> Self {
-        Self::launch(None, settings)
+        Self::launch(None, "PLAINTEXT", settings)
     }
 
-    /// Clients that come through `proxy_port` are told to stay there.
+    /// Clients of the second listener come through `proxy_port` and are told to stay there.
     pub(crate) fn start_behind(proxy_port: u16) -> Self {
-        Self::launch(Some(proxy_port), &[])
+        Self::launch(Some(proxy_port), "PLAINTEXT", &[])
     }
 
-    fn launch(proxy_port: Option<u16>, settings: &[&str]) -> Self {
+    /// The second listener wants SASL/PLAIN and knows user `limited` with password `secret`, who
+    /// may do nothing; the first one's clients may do everything.
+    pub(crate) fn start_with_rights() -> Self {
+        let settings = [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+            "listener.name.second.sasl.enabled.mechanisms=PLAIN",
+            "listener.name.second.plain.sasl.jaas.config=\
+             org.apache.kafka.common.security.plain.PlainLoginModule required \
+             user_limited=\"secret\";",
+        ];
+        Self::launch(None, "SASL_PLAINTEXT", &settings)
+    }
+
+    fn launch(advertised: Option<u16>, second: &str, settings: &[&str]) -> Self {
         let folder = new_folder("kafka");
-        let (port, controller, proxied) = (free_port(), free_port(), free_port());
-        let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
-        let mut advertised = listeners.clone();
-        if let Some(proxy) = proxy_port {
-            listeners += &format!(",PROXIED://127.0.0.1:{proxied}");
-            advertised += &format!(",PROXIED://127.0.0.1:{proxy}");
-        }
+        let (port, controller, second_port) = (free_port(), free_port(), free_port());
+        let advertised = advertised.unwrap_or(second_port);
         let conf = format!(
             "process.roles=broker,controller\nnode.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners={advertised}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-             inter.broker.listener.name=PLAINTEXT\ncontroller.listener.names=CONTROLLER\n\
+             listeners=FIRST://127.0.0.1:{port},SECOND://127.0.0.1:{second_port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=FIRST://127.0.0.1:{port},SECOND://127.0.0.1:{advertised}\n\
+             listener.security.protocol.map=FIRST:PLAINTEXT,SECOND:{second},CONTROLLER:PLAINTEXT\n\
+             inter.broker.listener.name=FIRST\ncontroller.listener.names=CONTROLLER\n\
              log.dirs={}\nauto.create.topics.enable=false\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
@@ -65,7 +74,7 @@ impl Kafka {
         std::fs::write(folder.join("server.properties"), conf).unwrap();
         let kafka = Self {
             bootstrap: format!("127.0.0.1:{port}"),
-            proxied_port: proxy_port.map(|_| proxied),
+            second_port,
             folder,
             process: Mutex::new(None),
         };
@@ -174,6 +183,8 @@ pub(crate) struct Record {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    /// When the producer made it.
+    pub(crate) time_ms: i64,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
@@ -258,6 +269,7 @@ fn record(message: &impl Message) -> Record {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
+        time_ms: message.timestamp().to_millis().unwrap_or(0),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),

@@ -49,6 +49,13 @@ impl Postgres {
         }
         conf += &format!("port = {}\nunix_socket_directories = '{}'\n", cluster.port, text(&data));
         std::fs::write(data.join("postgresql.conf"), conf).unwrap();
+        // Everybody is trusted, except the one role that tests of passwords use.
+        let access = "local all all trust\n\
+            host all locked 127.0.0.1/32 scram-sha-256\n\
+            host replication locked 127.0.0.1/32 scram-sha-256\n\
+            host all all 127.0.0.1/32 trust\n\
+            host replication all 127.0.0.1/32 trust\n";
+        std::fs::write(data.join("pg_hba.conf"), access).unwrap();
         cluster.resume();
         cluster
     }

@@ -85,7 +85,7 @@ impl Process {
                 .args(["-c", &format!("kill -{name} {}", self.pid)])
                 .stderr(Stdio::null())
                 .status();
-            drop(status.expect("sh runs"));
+            status.expect("sh runs");
         }
     }
 

@@ -96,12 +96,6 @@ impl Proxy {
         self.delay(Duration::ZERO);
         self.state.left.store(-1, Ordering::Relaxed);
     }
-
-    pub(crate) fn connections(&self) -> usize {
-        let mut pairs = self.state.pairs.lock().unwrap();
-        pairs.retain(|pair| Arc::strong_count(&pair.alive) > 1);
-        pairs.len()
-    }
 }
 
 impl Drop for Proxy {

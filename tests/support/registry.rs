@@ -24,7 +24,7 @@ impl Registry {
         SHARED.get_or_init(Self::start)
     }
 
-    /// Its database is in memory: a stop forgets every schema.
+    /// Its database is a file: what was registered survives [`Self::stop`].
     pub(crate) fn start() -> Self {
         let registry = Self {
             port: free_port(),
@@ -41,12 +41,14 @@ impl Registry {
         let jar = std::fs::read_dir(&home).unwrap().flatten().map(|e| e.path());
         let jar = jar.filter(|p| p.to_string_lossy().ends_with("-runner.jar")).max();
         let jar = jar.expect("the registry's jar is in its folder").display().to_string();
+        let database = self.log.with_file_name("database");
         *self.process.lock().unwrap() = Some(Process::start(&Spec {
             program: "java".as_ref(),
             args: vec!["-Xmx512m".into(), "-jar".into(), jar],
             env: vec![
                 ("QUARKUS_HTTP_HOST".into(), "127.0.0.1".into()),
                 ("QUARKUS_HTTP_PORT".into(), self.port.to_string()),
+                ("REGISTRY_DATASOURCE_URL".into(), format!("jdbc:h2:file:{}", database.display())),
             ],
             unprivileged: false,
             death_signal: "KILL",
@@ -58,7 +60,9 @@ impl Registry {
     }
 
     pub(crate) fn stop(&self) {
-        self.process.lock().unwrap().take().expect("the registry runs").kill();
+        let process = self.process.lock().unwrap().take().expect("the registry runs");
+        process.signal("TERM");
+        assert!(process.wait(seconds(30)).is_some(), "the registry did not stop");
     }
 
     /// What goes into `registry.url`.

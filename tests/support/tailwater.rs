@@ -24,6 +24,7 @@ pub(crate) mod exit {
 }
 
 /// A configuration in the making, with a folder of its own for offsets and logs.
+#[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) config: Value,
     pub(crate) folder: PathBuf,
@@ -105,8 +106,18 @@ impl Setup {
 
     /// Any subcommand with this configuration.
     pub(crate) fn command(&self, command: &str, args: &[&str]) -> Tailwater {
+        let file = self.file();
+        self.spawn(command, &file, args)
+    }
+
+    /// Any subcommand with a configuration that the test wrote itself.
+    pub(crate) fn command_with(&self, command: &str, file: &Path) -> Tailwater {
+        self.spawn(command, file, &[])
+    }
+
+    fn spawn(&self, command: &str, file: &Path, args: &[&str]) -> Tailwater {
         let mut all: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        all.extend(["-c".to_owned(), self.file().display().to_string()]);
+        all.extend(["-c".to_owned(), file.display().to_string()]);
         all.extend(args.iter().map(|a| (*a).to_owned()));
         let name = |end: &str| self.folder.join(super::unique(end));
         let (stdout, stderr) = (name("stdout"), name("stderr"));
