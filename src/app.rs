@@ -1,9 +1,10 @@
 //! The composition root: the only file that names a concrete source and a concrete sink together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, FormatConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig};
@@ -16,7 +17,8 @@ use crate::pipeline::run::{Limits, Partitions, Parts};
 use crate::pipeline::schema_ids::{BlockingSchemaIds, NoSchemaIds};
 use crate::pipeline::supervise::supervise;
 use crate::pipeline::transcode::DeadLetters;
-use crate::pipeline::{Outcome, RunError, Until};
+pub use crate::pipeline::{Outcome, Until};
+use crate::pipeline::RunError;
 use crate::record::{TopicRole, Topics};
 use crate::schema::registry::RegistryClient;
 use crate::sinks::Sink;
@@ -26,16 +28,12 @@ use crate::sources::Source;
 use crate::sources::postgres::PostgresSource;
 use crate::stats::Stats;
 
-/// Runs a pipeline until it is told to stop, until `until`, or until an error that nothing heals.
+/// Runs a pipeline until it is told to stop by a signal, until `until`, or until an error that
+/// nothing heals.
 ///
 /// # Errors
 /// The error that ended it.
-pub async fn run(
-    config: Config,
-    until: Until,
-    stats: Arc<Stats>,
-    stop: CancellationToken,
-) -> Result<Outcome, RunError> {
+pub async fn run(config: Config, until: Until, stats: Arc<Stats>) -> Result<Outcome, RunError> {
     let until = match (config.snapshot.mode, until) {
         (SnapshotMode::InitialOnly, Until::Stopped | Until::CaughtUp) => Until::Snapshot,
         (_, until) => until,
@@ -45,27 +43,65 @@ pub async fn run(
         checkpoint_interval: config.delivery.checkpoint_interval,
         drain_timeout: config.delivery.drain_timeout,
     };
-    let retry_budget: Duration = config.delivery.retry_budget;
+    let retry_budget = config.delivery.retry_budget;
     let mut app = App::new(config, until)?;
+    let stop = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    signals.spawn(stop_on_signal(stop.clone()));
     supervise(&mut app, limits, retry_budget, until, (&stats, &stop)).await
 }
 
-/// Opens the offset store as configured.
+/// The first SIGTERM or SIGINT drains; a second one does not wait for it.
+async fn stop_on_signal(stop: CancellationToken) {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
+    for pressed in 1..=2 {
+        tokio::select! {
+            // 1. What supervisors send.
+            _ = terminate.recv() => {}
+            // 2. What a person presses.
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        if pressed == 1 {
+            tracing::info!("told to stop; finishing what is in flight");
+            stop.cancel();
+        }
+    }
+    tracing::warn!("told to stop twice; what is in flight comes again with the next start");
+    std::process::exit(i32::from(crate::exit::Code::Incomplete.number()));
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To look, also while the pipeline runs.
+    Look,
+    /// To run or to change; refused while another process does.
+    Change,
+}
+
+/// The offset store of a configuration.
 ///
 /// # Errors
 /// When it cannot be reached, or a running pipeline holds it.
-pub async fn open_offsets(config: &Config) -> Result<Box<dyn OffsetStore>, OffsetError> {
-    Ok(match &config.offsets {
-        OffsetsConfig::File { path } => Box::new(FileOffsetStore::open(path, &config.pipeline)?),
-        OffsetsConfig::Kafka { kafka, topic, replication_factor } => Box::new(
-            KafkaOffsetStore::open(
-                kafka.clone(),
-                topic.clone(),
-                *replication_factor,
-                config.pipeline.clone(),
-            )
-            .await?,
-        ),
+pub async fn open_offsets(
+    config: &Config,
+    access: Access,
+) -> Result<Box<dyn OffsetStore>, OffsetError> {
+    let pipeline = config.pipeline.clone();
+    Ok(match (&config.offsets, access) {
+        (OffsetsConfig::File { path }, Access::Change) => {
+            Box::new(FileOffsetStore::open(path, &pipeline)?)
+        }
+        (OffsetsConfig::File { path }, Access::Look) => {
+            Box::new(FileOffsetStore::open_readonly(path, &pipeline))
+        }
+        (OffsetsConfig::Kafka { kafka, topic, replication_factor }, Access::Change) => {
+            let (kafka, topic) = (kafka.clone(), topic.clone());
+            Box::new(KafkaOffsetStore::open(kafka, topic, *replication_factor, pipeline).await?)
+        }
+        (OffsetsConfig::Kafka { kafka, topic, .. }, Access::Look) => {
+            Box::new(KafkaOffsetStore::open_readonly(kafka.clone(), topic.clone(), pipeline))
+        }
     })
 }
 
@@ -114,7 +150,7 @@ impl Parts for App {
     }
 
     async fn open_store(&mut self) -> Result<Box<dyn OffsetStore>, OffsetError> {
-        open_offsets(&self.config).await
+        open_offsets(&self.config, Access::Change).await
     }
 
     fn make_sink(&mut self, partitions: &Partitions) -> Result<Box<dyn Sink>, RunError> {
@@ -152,7 +188,7 @@ impl Parts for App {
             format: self.format(),
             tombstones: self.config.delivery.tombstones,
             id_header: self.config.delivery.id_header,
-            context_headers: self.config.delivery.context_headers,
+            context_headers: false,
         };
         let dead_letters = DeadLetters {
             policy: self.config.dead_letter.conversion,

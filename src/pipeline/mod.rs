@@ -23,6 +23,7 @@ pub mod transcode;
 use std::fmt;
 
 use crate::disposition::{Diagnose, Disposition};
+use crate::exit;
 use crate::offsets::OffsetError;
 use crate::sources::BoxError;
 
@@ -65,6 +66,18 @@ impl std::error::Error for RunError {
 }
 
 impl RunError {
+    /// What the process ends with when nothing heals the error.
+    #[must_use]
+    pub fn exit_code(&self) -> exit::Code {
+        match self {
+            Self::Source(_) | Self::Transcode(_) => exit::Code::Source,
+            Self::Sink(_) => exit::Code::Sink,
+            Self::Offsets(_) => exit::Code::Offsets,
+            Self::Drain { .. } => exit::Code::Incomplete,
+            Self::EndedEarly { .. } => exit::Code::Internal,
+        }
+    }
+
     /// One word for metrics.
     #[must_use]
     pub fn component(&self) -> &'static str {
