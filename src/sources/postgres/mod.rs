@@ -30,4 +30,4 @@ mod tls;
 mod transport;
 mod wire;
 
-//pub use source::PostgresSource;
+pub use source::PostgresSource;
