@@ -95,11 +95,8 @@ async fn scram(
     let password = password(connection, config)?;
     let mut scram = ScramSha256::new(password.as_bytes(), binding);
     let (endpoint, user) = whom(connection, config);
-    let scram_error = |source| SourceError::Scram {
-        endpoint: endpoint.clone(),
-        user: user.clone(),
-        source,
-    };
+    let scram_error =
+        |source| SourceError::Scram { endpoint: endpoint.clone(), user: user.clone(), source };
 
     frontend::sasl_initial_response(mechanism, scram.message(), connection.output())
         .map_err(scram_error)?;
@@ -162,10 +159,7 @@ async fn expect_done(
     }
 }
 
-async fn send_password(
-    connection: &mut PgConnection,
-    password: &[u8],
-) -> Result<(), SourceError> {
+async fn send_password(connection: &mut PgConnection, password: &[u8]) -> Result<(), SourceError> {
     if frontend::password_message(password, connection.output()).is_err() {
         return Err(connection.protocol_error("a password cannot hold a zero byte".to_owned()));
     }
@@ -196,11 +190,7 @@ fn password<'a>(
     })
 }
 
-fn unsupported(
-    connection: &PgConnection,
-    config: &PostgresConfig,
-    method: String,
-) -> SourceError {
+fn unsupported(connection: &PgConnection, config: &PostgresConfig, method: String) -> SourceError {
     let (endpoint, user) = whom(connection, config);
     SourceError::AuthenticationMethod { endpoint, user, method }
 }

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use tokio::runtime::Handle;
 
-use super::catalog::{
-    Catalog, ColumnFacts, RelationFacts, ReplicaIdentity, TypeFacts, TypeKind,
-};
+use super::catalog::{Catalog, ColumnFacts, RelationFacts, ReplicaIdentity, TypeFacts, TypeKind};
 use super::connection::{PgConnection, Purpose};
 use super::error::SourceError;
 use super::sql::{Columns, oid_array};
@@ -288,8 +286,7 @@ async fn read_indexes(
         let mut columns = Columns::new(connection.endpoint(), row);
         let relation = columns.parsed()?;
         let oid: u32 = columns.parsed()?;
-        let (primary, identity, key) =
-            (columns.boolean()?, columns.boolean()?, columns.boolean()?);
+        let (primary, identity, key) = (columns.boolean()?, columns.boolean()?, columns.boolean()?);
         if found.last().is_none_or(|(last, _)| *last != oid) {
             let index = Index { relation, primary, identity, key, columns: Vec::new() };
             found.push((oid, index));

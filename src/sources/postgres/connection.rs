@@ -280,7 +280,9 @@ impl PgConnection {
                 continue;
             };
             match message.tag {
-                wire::COPY_DONE => return Ok(CopyRead::Done),
+                // A walsender that shuts down completes its command without ending the copy
+                // (`WalSndDone` in `walsender.c`).
+                wire::COPY_DONE | wire::COMMAND_COMPLETE => return Ok(CopyRead::Done),
                 wire::ERROR => {
                     let source = Box::new(wire::server_error(&message.body));
                     return Err(SourceError::Statement { operation, source });
@@ -307,10 +309,7 @@ impl PgConnection {
         }
     }
 
-    async fn end_copy_unbounded(
-        &mut self,
-        operation: &'static str,
-    ) -> Result<String, SourceError> {
+    async fn end_copy_unbounded(&mut self, operation: &'static str) -> Result<String, SourceError> {
         let mut tag = String::new();
         loop {
             let message = self.next_message(operation).await?;

@@ -7,6 +7,7 @@ use std::io;
 
 use crate::disposition::{Diagnose, Disposition};
 use crate::offsets::position::{Lsn, Position};
+use crate::sources::BoxError;
 
 /// An ErrorResponse of the server.
 /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
@@ -66,7 +67,9 @@ pub enum SourceError {
     TlsHandshake { endpoint: String, source: io::Error },
     #[error("log in to {endpoint} as `{user}`: the server wants a password and none is configured")]
     PasswordMissing { endpoint: String, user: String },
-    #[error("log in to {endpoint} as `{user}`: the server wants the password in clear over an unencrypted connection")]
+    #[error(
+        "log in to {endpoint} as `{user}`: the server wants the password in clear over an unencrypted connection"
+    )]
     CleartextRefused { endpoint: String, user: String },
     #[error("log in to {endpoint} as `{user}`: authentication method {method} is not supported")]
     AuthenticationMethod { endpoint: String, user: String, method: String },
@@ -100,7 +103,9 @@ pub enum SourceError {
     PublicationMissing { publication: String, sql: String },
     #[error("create publication `{publication}`")]
     PublicationRefused { publication: String, sql: String, source: Box<ServerError> },
-    #[error("create publication `{publication}`: the server would refuse every UPDATE and DELETE on {tables}, which have no replica identity")]
+    #[error(
+        "create publication `{publication}`: the server would refuse every UPDATE and DELETE on {tables}, which have no replica identity"
+    )]
     TablesWithoutIdentity { publication: String, tables: String, sql: String },
     #[error("use publication `{publication}`: it does not publish {tables}")]
     PublicationTables { publication: String, tables: String, sql: String },
@@ -118,9 +123,13 @@ pub enum SourceError {
     SlotForeign { slot: String, what: &'static str, found: String, expected: String },
     #[error("use replication slot `{slot}`: process {pid} of the server holds it for {holder}")]
     SlotActive { slot: String, pid: i64, holder: String },
-    #[error("resume at {checkpoint}: the server threw away log that replication slot `{slot}` needs ({reason})")]
+    #[error(
+        "resume at {checkpoint}: the server threw away log that replication slot `{slot}` needs ({reason})"
+    )]
     SlotLost { slot: String, checkpoint: Lsn, reason: String },
-    #[error("resume at {checkpoint}: slot ahead of the checkpoint, `{slot}` was confirmed up to {confirmed}, the changes between are lost to us")]
+    #[error(
+        "resume at {checkpoint}: slot ahead of the checkpoint, `{slot}` was confirmed up to {confirmed}, the changes between are lost to us"
+    )]
     SlotAhead { slot: String, checkpoint: Lsn, confirmed: Lsn },
     #[error("begin without a checkpoint: replication slot `{slot}` exists already")]
     SlotWithoutCheckpoint { slot: String },
@@ -128,7 +137,9 @@ pub enum SourceError {
     // Identity.
     #[error("resume at {endpoint}: it is system {found}, the checkpoint is of system {expected}")]
     OtherSystem { endpoint: String, expected: String, found: String },
-    #[error("resume in database `{database}`: its oid is {found}, the checkpoint is of oid {expected}")]
+    #[error(
+        "resume in database `{database}`: its oid is {found}, the checkpoint is of oid {expected}"
+    )]
     OtherDatabase { database: String, expected: u32, found: u32 },
     #[error("resume with slot `{found}`: the checkpoint is of slot `{expected}`")]
     OtherSlot { expected: String, found: String },
@@ -138,7 +149,9 @@ pub enum SourceError {
     BeyondLog { checkpoint: Lsn, end: Lsn },
 
     // Running.
-    #[error("read {table} for the snapshot: the table was rewritten or truncated since the snapshot began")]
+    #[error(
+        "read {table} for the snapshot: the table was rewritten or truncated since the snapshot began"
+    )]
     TableRewritten { table: String },
     #[error("read for the snapshot: a reader ended without a result")]
     ReaderLost { detail: String },
@@ -164,6 +177,12 @@ impl SourceError {
     #[must_use]
     pub(crate) fn has_code(&self, code: &str) -> bool {
         self.server().is_some_and(|error| error.code == code)
+    }
+}
+
+impl From<SourceError> for BoxError {
+    fn from(error: SourceError) -> Self {
+        Box::new(error)
     }
 }
 

@@ -49,12 +49,28 @@ fn connection_hint(error: &SourceError) -> Option<String> {
 
 fn publication_hint(error: &SourceError) -> Option<String> {
     Some(match error {
-        SourceError::PublicationMissing { sql, .. } => format!("run as the owner of the tables: {sql} or set `source.postgres.publication.create` to true"),
-        SourceError::PublicationRefused { sql, .. } => format!("run as the owner of the tables: {sql}"),
-        SourceError::TablesWithoutIdentity { sql, .. } => format!("give them a primary key, or run {sql} or exclude them in `source.postgres.tables`, or create the publication yourself"),
-        SourceError::PublicationTables { sql, .. } => format!("run as the owner: {sql} or exclude them in `source.postgres.tables`; rows written before the change of the publication are not in the stream"),
-        SourceError::PublicationOperations { publication, .. } => format!("ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate');", quote_ident(publication)),
-        SourceError::PublicationColumns { publication, table, .. } | SourceError::PublicationRowFilter { publication, table } => format!("publish the table whole: ALTER PUBLICATION {} DROP TABLE {table}; and ALTER PUBLICATION {} ADD TABLE {table};", quote_ident(publication), quote_ident(publication)),
+        SourceError::PublicationMissing { sql, .. } => format!(
+            "run as the owner of the tables: {sql} or set `source.postgres.publication.create` to true"
+        ),
+        SourceError::PublicationRefused { sql, .. } => {
+            format!("run as the owner of the tables: {sql}")
+        }
+        SourceError::TablesWithoutIdentity { sql, .. } => format!(
+            "give them a primary key, or run {sql} or exclude them in `source.postgres.tables`, or create the publication yourself"
+        ),
+        SourceError::PublicationTables { sql, .. } => format!(
+            "run as the owner: {sql} or exclude them in `source.postgres.tables`; rows written before the change of the publication are not in the stream"
+        ),
+        SourceError::PublicationOperations { publication, .. } => format!(
+            "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate');",
+            quote_ident(publication)
+        ),
+        SourceError::PublicationColumns { publication, table, .. }
+        | SourceError::PublicationRowFilter { publication, table } => format!(
+            "publish the table whole: ALTER PUBLICATION {} DROP TABLE {table}; and ALTER PUBLICATION {} ADD TABLE {table};",
+            quote_ident(publication),
+            quote_ident(publication)
+        ),
         _ => return None,
     })
 }
@@ -62,16 +78,39 @@ fn publication_hint(error: &SourceError) -> Option<String> {
 fn slot_hint(error: &SourceError) -> Option<String> {
     const AGAIN: &str = "to begin again with a new snapshot: tailwater offsets reset";
     Some(match error {
-        SourceError::SlotMissing { .. } => format!("changes since the checkpoint cannot be had any more; {AGAIN}"),
-        SourceError::SlotForeign { .. } => "set `source.postgres.slot` to a name of this pipeline's own".to_owned(),
-        SourceError::SlotActive { pid, .. } => format!("stop the other reader; if it is a leftover: SELECT pg_terminate_backend({pid});"),
-        SourceError::SlotLost { slot, .. } => format!("{AGAIN}, and SELECT pg_drop_replication_slot({}); then raise max_slot_wal_keep_size", quote_literal(slot)),
-        SourceError::SlotAhead { slot, .. } => format!("somebody else read from the slot, re-created it, or old offsets were put back; give each reader its own slot; {AGAIN}, and SELECT pg_drop_replication_slot({});", quote_literal(slot)),
-        SourceError::SlotWithoutCheckpoint { slot } => format!("if the offsets were lost, put them back or run tailwater offsets set; if the slot is a leftover: SELECT pg_drop_replication_slot({}); and start again with a new snapshot", quote_literal(slot)),
-        SourceError::OtherSystem { .. } | SourceError::OtherDatabase { .. } => format!("point the configuration at the old server; after a restore, a major upgrade or a re-created database {AGAIN}"),
-        SourceError::OtherSlot { expected, .. } => format!("set `source.postgres.slot` back to `{expected}`, or {AGAIN}"),
-        SourceError::Diverged { .. } | SourceError::BeyondLog { .. } => format!("what was published after the point of divergence is not in this server: compare the topics; {AGAIN}"),
-        SourceError::ForeignPosition { .. } | SourceError::ConfirmedBackwards { .. } => "this is a defect of tailwater: please report it with the log around it".to_owned(),
+        SourceError::SlotMissing { .. } => {
+            format!("changes since the checkpoint cannot be had any more; {AGAIN}")
+        }
+        SourceError::SlotForeign { .. } => {
+            "set `source.postgres.slot` to a name of this pipeline's own".to_owned()
+        }
+        SourceError::SlotActive { pid, .. } => format!(
+            "stop the other reader; if it is a leftover: SELECT pg_terminate_backend({pid});"
+        ),
+        SourceError::SlotLost { slot, .. } => format!(
+            "{AGAIN}, and SELECT pg_drop_replication_slot({}); then raise max_slot_wal_keep_size",
+            quote_literal(slot)
+        ),
+        SourceError::SlotAhead { slot, .. } => format!(
+            "somebody else read from the slot, re-created it, or old offsets were put back; give each reader its own slot; {AGAIN}, and SELECT pg_drop_replication_slot({});",
+            quote_literal(slot)
+        ),
+        SourceError::SlotWithoutCheckpoint { slot } => format!(
+            "if the offsets were lost, put them back or run tailwater offsets set; if the slot is a leftover: SELECT pg_drop_replication_slot({}); and start again with a new snapshot",
+            quote_literal(slot)
+        ),
+        SourceError::OtherSystem { .. } | SourceError::OtherDatabase { .. } => format!(
+            "point the configuration at the old server; after a restore, a major upgrade or a re-created database {AGAIN}"
+        ),
+        SourceError::OtherSlot { expected, .. } => {
+            format!("set `source.postgres.slot` back to `{expected}`, or {AGAIN}")
+        }
+        SourceError::Diverged { .. } | SourceError::BeyondLog { .. } => format!(
+            "what was published after the point of divergence is not in this server: compare the topics; {AGAIN}"
+        ),
+        SourceError::ForeignPosition { .. } | SourceError::ConfirmedBackwards { .. } => {
+            "this is a defect of tailwater: please report it with the log around it".to_owned()
+        }
         _ => return None,
     })
 }

@@ -57,7 +57,9 @@ pub fn check(
     if timeline < server.timeline {
         let Some(switch) = history.iter().find(|switch| switch.timeline == timeline) else {
             let ours = server.timeline;
-            return Err(diverged(format!("timeline {ours} of the server does not descend from it")));
+            return Err(diverged(format!(
+                "timeline {ours} of the server does not descend from it"
+            )));
         };
         // Equal is right: nothing was written between the checkpoint and the switch.
         if checkpoint > switch.at {

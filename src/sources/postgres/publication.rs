@@ -104,9 +104,8 @@ pub fn check_rows_and_columns(
     relations: &[RelationFacts],
 ) -> Result<(), SourceError> {
     for relation in relations {
-        let same = |t: &&PublishedTable| {
-            t.schemaname == relation.schema && t.tablename == relation.table
-        };
+        let same =
+            |t: &&PublishedTable| t.schemaname == relation.schema && t.tablename == relation.table;
         let Some(published) = facts.tables.iter().find(same) else { continue };
         let table = quote_table(&relation.schema, &relation.table);
         if published.rowfilter.is_some() {
@@ -131,10 +130,7 @@ pub fn check_rows_and_columns(
 /// Tables whose UPDATE and DELETE the server refuses to everybody because this publication
 /// publishes them. It was so before we came; worth a warning.
 #[must_use]
-pub fn without_identity<'a>(
-    facts: &PublicationFacts,
-    captured: &[&'a Listed],
-) -> Vec<&'a Listed> {
+pub fn without_identity<'a>(facts: &PublicationFacts, captured: &[&'a Listed]) -> Vec<&'a Listed> {
     if !(facts.pubupdate || facts.pubdelete) {
         return Vec::new();
     }
@@ -146,11 +142,7 @@ pub fn without_identity<'a>(
 ///
 /// # Errors
 /// When the application could not UPDATE or DELETE any more.
-pub fn creation(
-    name: &str,
-    all: &[Listed],
-    captured: &[&Listed],
-) -> Result<String, SourceError> {
+pub fn creation(name: &str, all: &[Listed], captured: &[&Listed]) -> Result<String, SourceError> {
     let captured_oids: BTreeSet<u32> = captured.iter().map(|table| table.oid).collect();
     let named = |table: &Listed| {
         captured_oids.contains(&table.oid)

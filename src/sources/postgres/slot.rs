@@ -205,7 +205,8 @@ pub async fn create(
     let process_id = walsender.process_id();
     let sql = creation_command(name, creation);
     let rows = {
-        let mut made = std::pin::pin!(walsender.query_unbounded("create the replication slot", &sql));
+        let mut made =
+            std::pin::pin!(walsender.query_unbounded("create the replication slot", &sql));
         loop {
             match tokio::time::timeout(PATIENCE, &mut made).await {
                 Ok(rows) => break rows?,

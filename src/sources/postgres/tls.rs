@@ -84,8 +84,7 @@ fn verifier(
         let provider = Arc::clone(provider);
         return Ok(Verifier { trust, provider, chain: None, pinned: Vec::new() });
     }
-    let setup =
-        |detail: String| SourceError::TlsSetup { endpoint: endpoint.to_owned(), detail };
+    let setup = |detail: String| SourceError::TlsSetup { endpoint: endpoint.to_owned(), detail };
     let authorities = match &tls.ca {
         Some(path) => certificates("certificate authorities", path)?,
         None => rustls_native_certs::load_native_certs().certs,
@@ -95,10 +94,9 @@ fn verifier(
     if n_added == 0 {
         return Err(setup("no certificate authority is known on this system".to_owned()));
     }
-    let chain =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|error| setup(error.to_string()))?;
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| setup(error.to_string()))?;
     let pinned = if tls.ca.is_some() { authorities } else { Vec::new() };
     Ok(Verifier { trust, provider: Arc::clone(provider), chain: Some(chain), pinned })
 }
@@ -108,8 +106,7 @@ fn certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, SourceError> {
     let error = |error| file_error(what, path, error);
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(error)?.collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(error)?.collect();
     let found = found.map_err(error)?;
     if found.is_empty() {
         return Err(error(rustls::pki_types::pem::Error::NoItemsFound));
@@ -173,8 +170,7 @@ impl ServerCertVerifier for Verifier {
         if self.pinned.iter().any(|pinned| pinned == end_entity) {
             return self.verify_pinned(end_entity, server_name, now);
         }
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        {
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The chain is checked before the name, so only the name is wrong.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -21,8 +21,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 pub(super) struct Transport {
     pub(super) io: Box<dyn Io>,
@@ -36,7 +36,9 @@ pub(super) enum Privacy {
     Local,
     Clear,
     /// With what SCRAM can bind to, where the server's certificate has it.
-    Encrypted { end_point_hash: Option<Vec<u8>> },
+    Encrypted {
+        end_point_hash: Option<Vec<u8>>,
+    },
 }
 
 /// `host:port`, or the path of the socket.
@@ -53,16 +55,14 @@ pub(super) fn endpoint(config: &PostgresConfig) -> String {
 
 pub(super) async fn open(config: &PostgresConfig) -> Result<Transport, SourceError> {
     let endpoint = endpoint(config);
-    let connect_error =
-        |source| SourceError::Connect { endpoint: endpoint.clone(), source };
+    let connect_error = |source| SourceError::Connect { endpoint: endpoint.clone(), source };
     if config.host.starts_with('/') {
         // As in libpq, the TLS mode does not concern a unix socket.
         let io = UnixStream::connect(&endpoint).await.map_err(connect_error)?;
         return Ok(Transport { io: Box::new(io), privacy: Privacy::Local });
     }
-    let tcp = TcpStream::connect((config.host.as_str(), config.port))
-        .await
-        .map_err(connect_error)?;
+    let tcp =
+        TcpStream::connect((config.host.as_str(), config.port)).await.map_err(connect_error)?;
     tune(&tcp).map_err(connect_error)?;
     match config.tls.mode {
         TlsMode::Disable => Ok(Transport { io: Box::new(tcp), privacy: Privacy::Clear }),
@@ -127,9 +127,10 @@ async fn handshake(
         detail: error.to_string(),
     })??;
     let server_name = tls::server_name(&config.tls, &config.host, endpoint)?;
-    let stream = TlsConnector::from(client).connect(server_name, tcp).await.map_err(|source| {
-        SourceError::TlsHandshake { endpoint: endpoint.to_owned(), source }
-    })?;
+    let stream = TlsConnector::from(client)
+        .connect(server_name, tcp)
+        .await
+        .map_err(|source| SourceError::TlsHandshake { endpoint: endpoint.to_owned(), source })?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let end_point_hash = certificate.and_then(|der| tls::end_point_hash(der));
     let privacy = Privacy::Encrypted { end_point_hash };

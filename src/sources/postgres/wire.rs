@@ -60,10 +60,7 @@ fn complete(input: &[u8], at: usize, limit: u32) -> Result<Option<(u8, usize)>, 
 }
 
 /// Takes the next message off `input`, if it is complete.
-pub(super) fn take_message(
-    input: &mut BytesMut,
-    limit: u32,
-) -> Result<Option<Message>, WireError> {
+pub(super) fn take_message(input: &mut BytesMut, limit: u32) -> Result<Option<Message>, WireError> {
     let Some((tag, whole)) = complete(input, 0, limit)? else { return Ok(None) };
     let mut body = input.split_to(whole).freeze();
     body.advance(HEADER_BYTES);

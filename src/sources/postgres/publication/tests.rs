@@ -74,10 +74,7 @@ fn an_unpublished_operation_is_refused() {
     facts.pubdelete = false;
     facts.pubtruncate = false;
     let error = coverage("p", &facts, &[&listed(1, "a")]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "use publication `p`: it does not publish delete, truncate"
-    );
+    assert_eq!(error.to_string(), "use publication `p`: it does not publish delete, truncate");
 }
 
 #[test]
