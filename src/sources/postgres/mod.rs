@@ -26,3 +26,6 @@ mod row;
 mod snapshot_rows;
 mod source_block;
 mod table;
+
+#[cfg(test)]
+mod testing;
