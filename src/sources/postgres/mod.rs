@@ -56,3 +56,5 @@ mod source_block;
 mod table;
 
 pub use source::PostgresSource;
+#[cfg(test)]
+mod testing;

@@ -2,9 +2,10 @@
 //!
 //! Debezium marks the first and the last row of each table and of the whole snapshot, and the last
 //! is known only afterwards. So the latest row of each table is held back until the next one comes
-//! or the table ends, and one table's last row until the snapshot ends: that of the last table by
-//! name that has rows, as Debezium reads tables in the order of their names. Within a batch a row
-//! is held as a view; only what is left over at its end is copied.
+//! or the table ends. Debezium reads tables in the order of their names: the last row of the last
+//! one that has rows is the snapshot's last, and is held until a later table shows a row or the
+//! snapshot ends. Within a batch a row is held as a view; only what is left over at its end is
+//! copied.
 
 use bumpalo::Bump;
 
@@ -23,7 +24,7 @@ pub(crate) struct SnapshotRows {
     /// By the number that the session gives them.
     tables: Vec<SnapshotTable>,
     any_emitted: bool,
-    /// The ended table whose last row waits for the end of the snapshot.
+    /// The last table by name that has shown a row.
     last: Option<usize>,
 }
 
@@ -84,9 +85,9 @@ impl SnapshotRows {
                 let next = next_row(copy, &mut payload)
                     .map_err(|source| self.copy_error(index, source))?;
                 let Some(next) = next else { break };
-                if let Some(row) = held.replace(next) {
-                    let marker = self.marker(index, IsLast::No);
-                    self.emit(index, row, marker, context)?;
+                match held.replace(next) {
+                    Some(row) => self.emit(index, row, self.marker(index, IsLast::No), context)?,
+                    None => self.begun(index, context)?,
                 }
             }
         }
@@ -111,20 +112,26 @@ impl SnapshotRows {
             );
         }
         table.ended = true;
-        if !table.holds {
+        if !table.holds || self.last == Some(index) {
             return Ok(());
         }
-        let (earlier, later) = match self.last {
-            None => (None, index),
-            Some(last) if self.name(last) < self.name(index) => (Some(last), index),
-            Some(last) => (Some(index), last),
-        };
-        self.last = Some(later);
-        if let Some(earlier) = earlier {
-            let marker = self.marker(earlier, IsLast::OfTable);
-            self.emit_held(earlier, marker, context)?;
+        self.emit_held(index, self.marker(index, IsLast::OfTable), context)
+    }
+
+    /// A table shows its first row. If it is behind the last one by name, that one's last row is
+    /// not the snapshot's.
+    fn begun(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), BoxError> {
+        match self.last {
+            Some(last) if self.name(index) < self.name(last) => Ok(()),
+            last => {
+                self.last = Some(index);
+                let Some(last) = last else { return Ok(()) };
+                if !self.tables[last].ended {
+                    return Ok(());
+                }
+                self.emit_held(last, self.marker(last, IsLast::OfTable), context)
+            }
         }
-        Ok(())
     }
 
     pub(crate) fn end(mut self, context: &mut Context<'_>) -> Result<(), BoxError> {

@@ -1,45 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// Builds wire bytes: names with their zero, numbers in network order.
-#[derive(Default)]
-struct Wire(Vec<u8>);
-
-impl Wire {
-    fn of(tag: u8) -> Self {
-        Self(vec![tag])
-    }
-
-    fn bytes(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.0.extend_from_slice(bytes.as_ref());
-        self
-    }
-
-    fn text(self, text: &str) -> Self {
-        self.bytes(text).bytes([0])
-    }
-
-    fn u32(self, number: u32) -> Self {
-        self.bytes(number.to_be_bytes())
-    }
-
-    fn u64(self, number: u64) -> Self {
-        self.bytes(number.to_be_bytes())
-    }
-}
-
-fn tuple_of(values: &[Option<&str>]) -> Vec<u8> {
-    let mut wire = Wire::default().bytes(u16::try_from(values.len()).unwrap().to_be_bytes());
-    for value in values {
-        wire = match value {
-            None => wire.bytes("n"),
-            Some("<unchanged>") => wire.bytes("u"),
-            Some(text) => wire.bytes("t").u32(u32::try_from(text.len()).unwrap()).bytes(text),
-        };
-    }
-    wire.0
-}
+use crate::sources::postgres::testing::{Wire, tuple_of};
 
 fn fields(tuple: Tuple<'_>) -> Vec<Field<'_>> {
     tuple.fields().map(Result::unwrap).collect()
