@@ -57,7 +57,8 @@ const SESSION_SETTINGS: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "0"),
     // A query that row-level security would filter fails instead.
     ("row_security", "off"),
-    ("search_path", "pg_catalog, public"),
+    // pg_catalog comes first where it is not named.
+    ("search_path", "public"),
 ];
 
 /// Settings that not every version knows: set where they exist. The last one lets the server
