@@ -2,15 +2,33 @@
 //!
 //! The types of this file are the *resolved* form: every default filled in, every secret read,
 //! every pattern compiled. Rooms take their part of it and check nothing again.
+//!
+//! ```text
+//! text --tree--> Node --interpolate--> Node --read--> Written --resolve--> Config
+//! ```
 
+mod defaults;
+pub mod diagnose;
+mod first_look;
+mod interpolate;
+pub mod kafka_properties;
+pub mod load;
+mod read;
+mod resolve;
 pub mod secret;
 pub mod tables;
+mod tree;
+mod units;
+mod written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use diagnose::{ConfigError, Finding};
+pub use first_look::first_look;
+pub use load::{Loaded, json_schema, load};
 pub use secret::Secret;
 pub use tables::TableFilter;
 

@@ -114,6 +114,12 @@ impl RawSender {
         Self { sender, budget, budget_bytes }
     }
 
+    /// The memory budget, for the queue-fill metric.
+    #[must_use]
+    pub fn budget(&self) -> std::sync::Arc<tokio::sync::Semaphore> {
+        std::sync::Arc::clone(&self.budget)
+    }
+
     /// Waits for room and hands on. Cancel-safe: a batch is either handed on or still the
     /// caller's loss to repeat, so callers pin the future and keep polling it.
     ///

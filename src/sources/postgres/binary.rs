@@ -38,7 +38,7 @@ pub fn read<'a>(
             Value::Timestamp(datetime::timestamp_from_binary(reader.i64("a timestamp")?)?)
         }
         Scalar::TimestampTz { precision } => {
-            datetime::timestamp_tz_from_binary(reader.i64("a timestamp")?, precision, arena)
+            datetime::timestamp_tz_from_binary(reader.i64("a timestamp")?)?
         }
         Scalar::Interval => Value::Interval(interval(&mut reader)?),
         Scalar::Point => Value::Point {

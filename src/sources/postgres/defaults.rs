@@ -212,6 +212,7 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Absent
         | Value::Unavailable
         | Value::DecimalSpecial(_)
+        | Value::FarTimestampTz { .. }
         | Value::Point { .. }
         | Value::Array(_) => return None,
     })

@@ -1,0 +1,227 @@
+//! `tailwater offsets show|set|reset`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::ConfigFile;
+use super::report::Report;
+use crate::app::{self, Access};
+use crate::config::{self, Config};
+use crate::exit;
+use crate::offsets::position::{Lsn, Position, PostgresPosition};
+use crate::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Print the checkpoint as JSON; also while the pipeline runs
+    Show(ConfigFile),
+    /// Move the checkpoint; refused while the pipeline runs
+    Set {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Where the stream is to start: everything that committed at or before it counts as done
+        #[arg(long, value_name = "X/Y")]
+        lsn: Lsn,
+        /// Do it; without this only what would happen is said
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget the checkpoint, so that the next start takes a new snapshot; refused while the
+    /// pipeline runs
+    Reset {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Do it; without this only what would happen is said
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<exit::Code, Report> {
+    let runtime = super::runtime()?;
+    runtime.block_on(async {
+        match arguments.action {
+            Action::Show(file) => {
+                let mut store = open(&config::load(&file.config)?.config, Access::Look).await?;
+                show(store.as_mut()).await
+            }
+            Action::Set { file, lsn, yes } => {
+                let mut store = open(&config::load(&file.config)?.config, Access::Change).await?;
+                set(store.as_mut(), lsn, Consent::of(yes)).await
+            }
+            Action::Reset { file, yes } => {
+                let mut store = open(&config::load(&file.config)?.config, Access::Change).await?;
+                reset(store.as_mut(), Consent::of(yes)).await
+            }
+        }
+    })
+}
+
+/// Whether the change was asked for with `--yes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consent {
+    Given,
+    Missing,
+}
+
+impl Consent {
+    fn of(yes: bool) -> Self {
+        if yes { Self::Given } else { Self::Missing }
+    }
+}
+
+async fn open(config: &Config, access: Access) -> Result<Box<dyn OffsetStore>, Report> {
+    app::open_offsets(config, access).await.map_err(|error| report(&error))
+}
+
+fn report(error: &OffsetError) -> Report {
+    Report::of(exit::Code::Offsets, error)
+}
+
+async fn show(store: &mut dyn OffsetStore) -> Result<exit::Code, Report> {
+    let checkpoint = store.load().await.map_err(|error| report(&error))?;
+    let shown = json!({ "location": store.location(), "checkpoint": checkpoint });
+    super::print(&format!("{shown:#}\n"))
+}
+
+async fn set(
+    store: &mut dyn OffsetStore,
+    lsn: Lsn,
+    consent: Consent,
+) -> Result<exit::Code, Report> {
+    let before = store.load().await.map_err(|error| report(&error))?;
+    let after = moved(before.as_ref(), lsn, &store.location())?;
+    let from = before.as_ref().map(|c| c.position.to_string()).unwrap_or_default();
+    let change = format!("move the checkpoint at {} from {from} to {lsn}", store.location());
+    if consent == Consent::Missing {
+        return Err(needs_consent(
+            change,
+            "rows between the two positions are lost to this pipeline if it moves forward, and come again if it moves back and the slot still has them",
+        ));
+    }
+    store.save(&after).await.map_err(|error| report(&error))?;
+    super::print(&format!("done: {change}\n"))
+}
+
+async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Code, Report> {
+    let change = format!("forget the checkpoint at {}", store.location());
+    if consent == Consent::Missing {
+        return Err(needs_consent(
+            change,
+            "the next start takes a new snapshot and sends every row again; drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
+        ));
+    }
+    store.reset().await.map_err(|error| report(&error))?;
+    super::print(&format!("done: {change}\n"))
+}
+
+fn needs_consent(change: String, consequence: &str) -> Report {
+    Report::refused(format!("{change} without --yes"), format!("{consequence}; add --yes to do it"))
+}
+
+/// The checkpoint with another position and the next counter.
+fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkpoint, Report> {
+    let Some(before) = before else {
+        return Err(Report::refused(
+            format!("move the checkpoint at {location}: there is none yet"),
+            "start the pipeline once; `snapshot: { mode: no_data }` starts it without the rows that are already there".to_owned(),
+        ));
+    };
+    if before.snapshot == SnapshotState::Running {
+        return Err(Report::refused(
+            format!("move the checkpoint at {location}: its snapshot is not complete"),
+            "let the snapshot finish, which decides where the stream starts, or run `tailwater offsets reset`".to_owned(),
+        ));
+    }
+    let Position::Postgres(position) = &before.position;
+    let position = Position::Postgres(PostgresPosition { lsn, ..position.clone() });
+    Ok(Checkpoint {
+        position,
+        counter: before.counter + 1,
+        written_by: format!("{} offsets set", env!("CARGO_PKG_VERSION")),
+        ..before.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offsets::{SourceIdentity, StoreFuture};
+
+    struct Memory(Option<Checkpoint>);
+
+    impl OffsetStore for Memory {
+        fn load(&mut self) -> StoreFuture<'_, Option<Checkpoint>> {
+            Box::pin(async { Ok(self.0.clone()) })
+        }
+
+        fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
+            self.0 = Some(checkpoint.clone());
+            Box::pin(async { Ok(()) })
+        }
+
+        fn reset(&mut self) -> StoreFuture<'_, ()> {
+            self.0 = None;
+            Box::pin(async { Ok(()) })
+        }
+
+        fn location(&self) -> String {
+            "memory".to_owned()
+        }
+    }
+
+    fn checkpoint(snapshot: SnapshotState) -> Checkpoint {
+        let system_id = "7".to_owned();
+        Checkpoint {
+            pipeline: "shop".to_owned(),
+            identity: SourceIdentity::Postgres {
+                system_id: system_id.clone(),
+                database_oid: 5,
+                database: "shop".to_owned(),
+                slot: "shop".to_owned(),
+            },
+            snapshot,
+            position: Position::Postgres(PostgresPosition { system_id, timeline: 1, lsn: Lsn(16) }),
+            partitions: std::collections::BTreeMap::from([("shop.public.t".to_owned(), 3)]),
+            counter: 41,
+            written_by: "0.1.0".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn set_moves_the_position_and_nothing_else() {
+        let before = checkpoint(SnapshotState::Complete);
+        let mut store = Memory(Some(before.clone()));
+        let lsn: Lsn = "1/A0".parse().unwrap();
+        assert_eq!(set(&mut store, lsn, Consent::Given).await, Ok(exit::Code::Ok));
+        let after = store.0.unwrap();
+        let Position::Postgres(position) = &after.position;
+        assert_eq!((position.lsn, position.timeline, after.counter), (lsn, 1, 42));
+        assert_eq!((after.partitions, after.identity), (before.partitions, before.identity));
+    }
+
+    #[tokio::test]
+    async fn nothing_changes_without_consent_or_without_a_finished_snapshot() {
+        let lsn = Lsn(32);
+        for (before, consent) in [
+            (Some(checkpoint(SnapshotState::Complete)), Consent::Missing),
+            (Some(checkpoint(SnapshotState::Running)), Consent::Given),
+            (None, Consent::Given),
+        ] {
+            let mut store = Memory(before.clone());
+            assert!(set(&mut store, lsn, consent).await.is_err());
+            assert_eq!(store.0, before);
+        }
+        let mut store = Memory(Some(checkpoint(SnapshotState::Complete)));
+        assert!(reset(&mut store, Consent::Missing).await.is_err());
+        assert!(store.0.is_some());
+        assert_eq!(reset(&mut store, Consent::Given).await, Ok(exit::Code::Ok));
+        assert!(store.0.is_none());
+    }
+}

@@ -1,0 +1,207 @@
+//! `source.postgres`.
+
+use std::time::Duration;
+
+use super::Names;
+use super::checks::{Checks, at_least, is_local};
+use crate::config::{
+    PostgresConfig, PostgresTls, PublicationConfig, TableFilter, TlsMode, UnmappedTypes, defaults,
+    written,
+};
+
+/// NAMEDATALEN - 1.
+pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;
+
+macro_rules! at {
+    ($($step:literal),*) => { &["source", "postgres" $(, $step)*] };
+}
+
+pub(super) fn resolve(
+    checks: &mut Checks<'_>,
+    names: &Names,
+    written: written::Postgres,
+) -> PostgresConfig {
+    checks.text(at!("host"), &written.host);
+    if written.host.contains("://") {
+        checks.refuse(at!("host"), "expected a host name, an address or a folder, not a URL");
+    }
+    checks.text(at!("database"), &written.database);
+    checks.text(at!("user"), &written.user);
+    if written.password.is_some() {
+        checks.secret(at!("password"));
+    }
+    if written.port == Some(0) {
+        checks.refuse(at!("port"), "0 is out of range: 1 to 65535");
+    }
+    let slot = written.slot.clone().unwrap_or_else(|| names.identifier());
+    check_slot(checks, &slot);
+    let publication = publication(checks, names, written.publication.clone().unwrap_or_default());
+    let tables = tables(checks, written.tables.clone().unwrap_or_default());
+    let tls = tls(checks, &written.host, written.tls.clone().unwrap_or_default());
+    let timing = timing(checks, &written);
+    let message_bytes_max = checks.size(
+        at!("message_bytes_max"),
+        written.message_bytes_max,
+        defaults::MESSAGE_BYTES_MAX,
+        1 << 20..=1 << 30,
+    );
+    PostgresConfig {
+        host: written.host,
+        port: written.port.unwrap_or(defaults::POSTGRES_PORT),
+        database: written.database,
+        user: written.user,
+        password: written.password.map(|secret| secret.0),
+        tls,
+        connect_timeout: timing.connect,
+        slot,
+        publication,
+        tables,
+        unmapped_types: match written.unmapped_types {
+            None => defaults::UNMAPPED_TYPES,
+            Some(written::UnmappedTypes::Text) => UnmappedTypes::Text,
+            Some(written::UnmappedTypes::Skip) => UnmappedTypes::Skip,
+            Some(written::UnmappedTypes::Fail) => UnmappedTypes::Fail,
+        },
+        logical_messages: written.logical_messages.unwrap_or(false),
+        status_interval: timing.status,
+        silence_limit: timing.silence,
+        message_bytes_max,
+    }
+}
+
+fn check_slot(checks: &mut Checks<'_>, slot: &str) {
+    let legal = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
+    if slot.is_empty() || slot.len() > IDENTIFIER_BYTES_MAX || !slot.chars().all(legal) {
+        checks.refuse(
+            at!("slot"),
+            "expected 1 to 63 of `a-z`, `0-9` and `_`, which is what PostgreSQL takes for a slot",
+        );
+    }
+}
+
+fn publication(
+    checks: &mut Checks<'_>,
+    names: &Names,
+    written: written::Publication,
+) -> PublicationConfig {
+    let name = written.name.unwrap_or_else(|| names.identifier());
+    checks.text(at!("publication", "name"), &name);
+    if name.len() > IDENTIFIER_BYTES_MAX {
+        checks.refuse(
+            at!("publication", "name"),
+            "longer than 63 bytes, where PostgreSQL cuts names off",
+        );
+    }
+    PublicationConfig { name, create: written.create.unwrap_or(true) }
+}
+
+fn tables(checks: &mut Checks<'_>, written: written::Tables) -> TableFilter {
+    if written.include.as_ref().is_some_and(Vec::is_empty) {
+        checks.refuse(
+            at!("tables", "include"),
+            "an empty list captures nothing; leave the key out to capture every table",
+        );
+    }
+    let mut patterns = |key: &'static str, list: Option<Vec<String>>| {
+        let mut fine = Vec::new();
+        for (index, pattern) in list.unwrap_or_default().into_iter().enumerate() {
+            let index = index.to_string();
+            let path = &["source", "postgres", "tables", key, &index];
+            match check_pattern(&pattern) {
+                Ok(()) => fine.push(pattern),
+                Err(why) => {
+                    let shown = checks.shown(path, &pattern);
+                    checks
+                        .refuse(path, format!("{shown} is no pattern over `schema.table`: {why}"));
+                }
+            }
+        }
+        fine
+    };
+    let include = patterns("include", written.include);
+    let exclude = patterns("exclude", written.exclude);
+    TableFilter::new(include, exclude).expect("every pattern was just compiled")
+}
+
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    if !pattern.contains('.') && pattern != "*" {
+        return Err("there is no dot in it, as in `public.orders` or `public.*`".to_owned());
+    }
+    match globset::Glob::new(pattern) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.kind().to_string()),
+    }
+}
+
+fn tls(checks: &mut Checks<'_>, host: &str, written: written::PostgresTls) -> PostgresTls {
+    checks.certificate_pair(at!("tls"), written.certificate.as_ref(), written.key.as_ref());
+    let local = is_local(host);
+    let mode = match written.mode {
+        None if local => defaults::TLS_MODE_LOCAL,
+        None => defaults::TLS_MODE_REMOTE,
+        Some(written::TlsMode::Disable) => TlsMode::Disable,
+        Some(written::TlsMode::Prefer) => TlsMode::Prefer,
+        Some(written::TlsMode::Require) => TlsMode::Require,
+        Some(written::TlsMode::VerifyCa) => TlsMode::VerifyCa,
+        Some(written::TlsMode::VerifyFull) => TlsMode::VerifyFull,
+    };
+    let has_files = written.ca.is_some() || written.certificate.is_some();
+    match mode {
+        TlsMode::Disable if has_files => {
+            checks.refuse(
+                at!("tls", "mode"),
+                "`disable` never looks at the certificates that are given beside it",
+            );
+        }
+        TlsMode::Disable | TlsMode::Prefer if !local => {
+            checks.warn(
+                at!("tls", "mode"),
+                "passwords and rows may cross the network unencrypted; `verify-full` prevents that",
+            );
+        }
+        TlsMode::Require if !local => {
+            checks.warn(at!("tls", "mode"), "the server's certificate is not verified, so anybody in between can pose as it; `verify-full` prevents that");
+        }
+        TlsMode::Disable
+        | TlsMode::Prefer
+        | TlsMode::Require
+        | TlsMode::VerifyCa
+        | TlsMode::VerifyFull => {}
+    }
+    PostgresTls { mode, ca: written.ca, certificate: written.certificate, key: written.key }
+}
+
+struct Timing {
+    connect: Duration,
+    status: Duration,
+    silence: Duration,
+}
+
+fn timing(checks: &mut Checks<'_>, written: &written::Postgres) -> Timing {
+    const MIN: Duration = Duration::from_millis(100);
+    let connect = checks.duration(
+        at!("connect_timeout"),
+        written.connect_timeout,
+        defaults::CONNECT_TIMEOUT,
+        at_least(MIN),
+    );
+    let status = checks.duration(
+        at!("status_interval"),
+        written.status_interval,
+        defaults::STATUS_INTERVAL,
+        at_least(MIN),
+    );
+    let silence = checks.duration(
+        at!("silence_limit"),
+        written.silence_limit,
+        defaults::SILENCE_LIMIT,
+        at_least(Duration::from_secs(1)),
+    );
+    if silence <= status {
+        checks.refuse(
+            at!("silence_limit"),
+            "must be longer than `status_interval`, or a quiet server looks dead",
+        );
+    }
+    Timing { connect, status, silence }
+}

@@ -1,0 +1,122 @@
+//! The offsets topic: made as it must be, and refused where it could forget.
+
+use std::time::Instant;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::{PAUSE, Place, REQUEST_TIMEOUT, blocking, disposition};
+use crate::disposition::Disposition;
+use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
+use crate::offsets::OffsetError;
+
+type Admin = std::sync::Arc<AdminClient<KafkaLog>>;
+
+/// Creates the topic where it is missing. A topic that may drop a checkpoint (retention instead of
+/// compaction) or that has several partitions (whose order is not defined) is refused.
+pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(), OffsetError> {
+    let admin: AdminClient<KafkaLog> =
+        rdkafka::config::FromClientConfigAndContext::from_config_and_context(
+            &client_config(&place.config, Purpose::Administer),
+            KafkaLog::default(),
+        )
+        .map_err(|source| place.error("set up a client for", without_values(source)))?;
+    let admin = Admin::new(admin);
+    let deadline = Instant::now() + place.config.retry_budget;
+    let mut created = false;
+    loop {
+        let error = match partitions(place, &admin).await {
+            Ok(Some(1)) => break,
+            Ok(Some(0)) => KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable),
+            Ok(Some(n)) => return Err(unfit(place, "number of partitions", n.to_string(), "1")),
+            Ok(None) if created => {
+                KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)
+            }
+            Ok(None) => match create(place, &admin, replication_factor).await {
+                Ok(()) => {
+                    created = true;
+                    KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if let Some(failure) = admin.inner().context().failure() {
+            return Err(place.error("reach", KafkaError::Global(failure.code)));
+        }
+        if Instant::now() >= deadline || disposition(&error) == Disposition::Stop {
+            return Err(place.error(if created { "create" } else { "find" }, error));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    check_cleanup_policy(place, &admin).await
+}
+
+/// `None` where there is no such topic.
+async fn partitions(place: &Place, admin: &Admin) -> Result<Option<usize>, KafkaError> {
+    let (admin, name) = (Admin::clone(admin), place.topic.clone());
+    let fetched = blocking(move || {
+        Ok(admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT).and_then(|metadata| {
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+            let code = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+            match (topic, code) {
+                (None, _)
+                | (
+                    _,
+                    Some(
+                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+                    ),
+                ) => Ok(None),
+                (Some(_), Some(RDKafkaErrorCode::LeaderNotAvailable)) => Ok(Some(0)),
+                (Some(topic), None | Some(RDKafkaErrorCode::NoError)) => {
+                    Ok(Some(topic.partitions().len()))
+                }
+                (Some(_), Some(code)) => Err(KafkaError::MetadataFetch(code)),
+            }
+        }))
+    });
+    fetched.await.unwrap_or(Err(KafkaError::Canceled))
+}
+
+async fn create(place: &Place, admin: &Admin, replication_factor: i32) -> Result<(), KafkaError> {
+    let topic = NewTopic::new(&place.topic, 1, TopicReplication::Fixed(replication_factor))
+        .set("cleanup.policy", "compact")
+        .set("retention.ms", "-1")
+        .set("retention.bytes", "-1");
+    let results = admin.create_topics([&topic], &options()).await?;
+    match results.into_iter().next() {
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+        Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+        Some(Ok(_)) | None => {
+            tracing::info!(topic = place.topic, "offsets topic was created");
+            Ok(())
+        }
+    }
+}
+
+/// Where the settings may not be read they are taken on trust, and that is said.
+async fn check_cleanup_policy(place: &Place, admin: &Admin) -> Result<(), OffsetError> {
+    let topic = ResourceSpecifier::Topic(&place.topic);
+    let answer = admin.describe_configs([&topic], &options()).await;
+    let resource = answer.ok().and_then(|resources| resources.into_iter().next());
+    let Some(Ok(resource)) = resource else {
+        tracing::warn!(
+            topic = place.topic,
+            "the settings of the offsets topic cannot be read; it must be compacted"
+        );
+        return Ok(());
+    };
+    let policy = resource.get("cleanup.policy").and_then(|entry| entry.value.clone());
+    match policy.as_deref() {
+        None | Some("compact") => Ok(()),
+        Some(other) => Err(unfit(place, "cleanup.policy", other.to_owned(), "compact")),
+    }
+}
+
+fn unfit(place: &Place, setting: &'static str, found: String, wanted: &'static str) -> OffsetError {
+    OffsetError::Unfit { topic: place.topic.clone(), setting, found, wanted }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT))
+}

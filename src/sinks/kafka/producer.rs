@@ -1,0 +1,82 @@
+//! The producer, and how it is let go without blocking the runtime.
+
+use std::sync::Arc;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+
+use super::delivery::{Ledger, Token};
+use super::error::SinkError;
+use crate::kafka_client::without_values;
+
+/// Shares the ledger with the sink: librdkafka's context is owned by the producer.
+pub(super) struct SharedLedger(Arc<Ledger>);
+
+impl rdkafka::ClientContext for SharedLedger {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+}
+
+impl ProducerContext for SharedLedger {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, word: usize) {
+        self.0.delivery(result, word);
+    }
+}
+
+type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
+
+/// `None` only while it is being dropped.
+pub(super) struct Producer(Option<ThreadedProducer<SharedLedger>>);
+
+impl Producer {
+    pub(super) fn new(config: &ClientConfig, ledger: &Arc<Ledger>) -> Result<Self, SinkError> {
+        config
+            .create_with_context(SharedLedger(Arc::clone(ledger)))
+            .map(|producer| Self(Some(producer)))
+            .map_err(|source| SinkError::Client { source: without_values(source) })
+    }
+
+    /// Queues a record; its bytes are copied. Never blocks.
+    pub(super) fn send(&self, record: Record<'_>) -> Result<(), KafkaError> {
+        self.inner().send(record).map_err(|(error, _)| error)
+    }
+
+    /// Messages that are queued, sent, or delivered but not yet reported.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inner().in_flight_count() == 0
+    }
+
+    fn inner(&self) -> &ThreadedProducer<SharedLedger> {
+        self.0.as_ref().expect("there until the drop")
+    }
+}
+
+/// A record that is addressed, but has no key, value or headers yet.
+pub(super) fn addressed(topic: &str, partition: i32, token: Token) -> Record<'_> {
+    BaseRecord::with_opaque_to(topic, token.pack()).partition(partition)
+}
+
+impl Drop for Producer {
+    /// What is still queued belongs to batches without receipt, so it is thrown away; waiting for
+    /// it would only make the next run's duplicates. rdkafka joins its thread and waits for the
+    /// reports in its own drop, up to half a second, which is no work for the runtime's threads.
+    fn drop(&mut self) {
+        let Some(producer) = self.0.take() else { return };
+        producer.purge(PurgeConfig::default().queue().inflight());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(producer)));
+        }
+    }
+}
