@@ -11,6 +11,7 @@ pub mod select;
 pub mod source;
 
 pub mod catalog_query;
+pub mod catalog_reader;
 pub mod connection;
 pub mod error;
 pub mod lineage;
