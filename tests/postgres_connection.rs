@@ -3,6 +3,8 @@
 //! Needs the server's binaries in `/usr/lib/postgresql/15/bin` (or `PG_BIN`) and `openssl`. Where
 //! they are missing the tests fail: a test that did not run is not a pass.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 #[path = "postgres_connection/server.rs"]
 mod server;
 

@@ -1,6 +1,6 @@
 //! Kafka sink, Kafka offset store and registry client against real servers.
 
-#![expect(unreachable_pub, reason = "modules of one test binary")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "modules of one test binary")]
 
 mod offsets;
 mod registry;

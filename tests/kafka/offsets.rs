@@ -42,23 +42,24 @@ async fn open(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_saved_is_loaded_after_a_restart_and_forgotten_after_a_reset() {
     let (config, topic) = (kafka(&broker().address()), "offsets-save");
-    let look = || KafkaOffsetStore::open_readonly(config.clone(), topic.to_owned(), "p".to_owned());
+    let look =
+        || KafkaOffsetStore::open_readonly(config.clone(), topic.to_owned(), "saved".to_owned());
     assert_eq!(look().load().await.unwrap(), None, "nothing is made by looking");
     {
-        let mut store = open(&config, topic, "p").await.unwrap();
+        let mut store = open(&config, topic, "saved").await.unwrap();
         assert_eq!(store.load().await.unwrap(), None);
         for counter in 1..=20 {
-            store.save(&checkpoint("p", counter)).await.unwrap();
+            store.save(&checkpoint("saved", counter)).await.unwrap();
         }
-        assert_eq!(look().load().await.unwrap(), Some(checkpoint("p", 20)));
-        let error = store.save(&checkpoint("p", 20)).await.unwrap_err();
+        assert_eq!(look().load().await.unwrap(), Some(checkpoint("saved", 20)));
+        let error = store.save(&checkpoint("saved", 20)).await.unwrap_err();
         assert!(matches!(error, OffsetError::Backwards { .. }), "{error}");
     }
     let begun = Instant::now();
-    let mut store = open(&config, topic, "p").await.unwrap();
+    let mut store = open(&config, topic, "saved").await.unwrap();
     let waited = begun.elapsed();
     assert!(waited < Duration::from_secs(5), "a goodbye frees the lock at once: {waited:?}");
-    assert_eq!(store.load().await.unwrap(), Some(checkpoint("p", 20)));
+    assert_eq!(store.load().await.unwrap(), Some(checkpoint("saved", 20)));
     assert_eq!(
         KafkaOffsetStore::open_readonly(config.clone(), topic.to_owned(), "other".to_owned())
             .load()
@@ -68,22 +69,22 @@ async fn what_is_saved_is_loaded_after_a_restart_and_forgotten_after_a_reset() {
     );
     store.reset().await.unwrap();
     assert_eq!(store.load().await.unwrap(), None);
-    store.save(&checkpoint("p", 1)).await.unwrap();
-    assert_eq!(look().load().await.unwrap(), Some(checkpoint("p", 1)));
-    assert!(look().save(&checkpoint("p", 2)).await.is_err(), "read-only is read-only");
+    store.save(&checkpoint("saved", 1)).await.unwrap();
+    assert_eq!(look().load().await.unwrap(), Some(checkpoint("saved", 1)));
+    assert!(look().save(&checkpoint("saved", 2)).await.is_err(), "read-only is read-only");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_learns_who_holds_the_lock_and_other_pipelines_do_not_care() {
     let (config, topic) = (kafka(&broker().address()), "offsets-lock");
-    let mut store = open(&config, topic, "p").await.unwrap();
-    store.save(&checkpoint("p", 1)).await.unwrap();
+    let mut store = open(&config, topic, "locked").await.unwrap();
+    store.save(&checkpoint("locked", 1)).await.unwrap();
     drop(open(&config, topic, "q").await.unwrap());
-    let error = open(&config, topic, "p").await.err().expect("it is held");
+    let error = open(&config, topic, "locked").await.err().expect("it is held");
     let OffsetError::Locked { holder, .. } = &error else { panic!("{error}") };
     assert_eq!(error.disposition(), Disposition::Stop);
     assert_eq!(*holder, format!("tailwater-{} on 127.0.0.1", std::process::id()));
-    store.save(&checkpoint("p", 2)).await.unwrap();
+    store.save(&checkpoint("locked", 2)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,6 +139,16 @@ impl Server {
         self.pg_ctl(&["start"]);
     }
 
+    /// Makes it a standby of nobody, and that a primary on a new timeline.
+    pub(crate) fn promote(&self) {
+        self.pg_ctl(&["-m", "fast", "stop"]);
+        let signal = self.folder.join("standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        open_to_server_user(&signal);
+        self.pg_ctl(&["start"]);
+        self.pg_ctl(&["promote"]);
+    }
+
     /// A file of the server's own: only it may read its key.
     pub(crate) fn install(&self, from: &Path, name: &str) {
         let to = self.folder.join(name);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tailwater::config::{PostgresConfig, SnapshotMode, TableFilter};
 use tailwater::disposition::Disposition;
 use tailwater::offsets::position::{Lsn, Position};
@@ -266,4 +268,46 @@ async fn an_interrupted_snapshot_begins_again_with_a_new_slot() {
     let second = start(server.config(), Some(&first)).await.unwrap().checkpoint;
     assert_eq!(second.snapshot, SnapshotState::Running);
     assert!(lsn(&second) > lsn(&first), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_promotion_is_followed_up_to_the_point_where_the_timelines_part() {
+    let server = Server::start("", "");
+    server.execute(TABLES).await;
+    let before = completed(&server).await;
+    server.promote();
+    let resumed = start(server.config(), Some(&before)).await.unwrap();
+    let Position::Postgres(position) = &resumed.checkpoint.position;
+    assert_eq!((position.timeline, position.lsn), (2, lsn(&before)));
+    drop(resumed);
+
+    server.execute("INSERT INTO a VALUES (1, 'x')").await;
+    let end = server.ask("SELECT pg_current_wal_flush_lsn()").await.unwrap();
+    let mut beyond = before.clone();
+    set_lsn(&mut beyond, end.parse().unwrap());
+    let (variant, hint) = refusal(server.config(), Some(&beyond)).await;
+    assert_eq!(variant, "Diverged");
+    assert!(hint.contains("point of divergence"), "{hint}");
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_while_it_waits_leaves_no_slot_behind() {
+    let server = Server::start("", "");
+    server.execute(TABLES).await;
+    let mut open = server.sql().await;
+    open.query("test", "BEGIN").await.unwrap();
+    open.query("test", "SELECT txid_current()").await.unwrap();
+    // Long enough for the log line that names the open transaction.
+    let given_up = tokio::time::timeout(Duration::from_secs(7), start(server.config(), None)).await;
+    assert!(given_up.is_err(), "the slot did not wait");
+    let slots = "SELECT count(*) FROM pg_replication_slots";
+    for _ in 0..50 {
+        if server.ask(slots).await.as_deref() == Some("0") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    open.query("test", "COMMIT").await.unwrap();
+    assert_eq!(server.ask(slots).await.as_deref(), Some("0"));
+    assert_eq!(refusal(server.config(), None).await.0, "started");
 }
