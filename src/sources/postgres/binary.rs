@@ -37,7 +37,7 @@ pub fn read<'a>(
         Scalar::Timestamp => {
             Value::Timestamp(datetime::timestamp_from_binary(reader.i64("a timestamp")?)?)
         }
-        Scalar::TimestampTz { precision } => {
+        Scalar::TimestampTz { .. } => {
             datetime::timestamp_tz_from_binary(reader.i64("a timestamp")?)?
         }
         Scalar::Interval => Value::Interval(interval(&mut reader)?),

@@ -3,7 +3,6 @@
 //!
 //! PostgreSQL counts from 2000-01-01, [`Value`] from 1970-01-01.
 
-use bumpalo::Bump;
 
 use crate::sources::postgres::decode_error::ValueError;
 use crate::value::{Interval, Value};
