@@ -357,6 +357,7 @@ impl PostgresSource {
         snapshot: Option<SnapshotFacts>,
     ) -> Started {
         let config = &self.config;
+        let Position::Postgres(PostgresPosition { lsn: from, .. }) = checkpoint.position;
         let decoder = DecoderConfig {
             system_id: about.identity.system_id.clone(),
             timeline: about.identity.timeline,
@@ -367,6 +368,7 @@ impl PostgresSource {
             unmapped_types: config.unmapped_types,
             logical_messages: config.logical_messages,
             server_version: about.facts.version,
+            resume_from: snapshot.is_none().then_some(from),
             snapshot,
         };
         let catalog = CatalogReader::new(Handle::current(), config.clone());
