@@ -211,7 +211,10 @@ fn id_of(answer: &Answer) -> Option<u32> {
 }
 
 fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    let end = (0..=DETAIL_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+    if text.len() > DETAIL_BYTES_MAX {
+        text.truncate(end.unwrap_or(0));
+    }
     text
 }
 

@@ -113,7 +113,8 @@ fn index(n: usize) -> u32 {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(ERROR_BYTES_MAX)).unwrap_or(text)
+    let end = (0..=ERROR_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+    if text.len() <= ERROR_BYTES_MAX { text } else { text.split_at(end.unwrap_or(0)).0 }
 }
 
 #[cfg(test)]

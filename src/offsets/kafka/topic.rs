@@ -1,8 +1,10 @@
 //! The offsets topic: made as it must be, and refused where it could forget.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{PAUSE, Place, REQUEST_TIMEOUT, blocking, disposition};
@@ -10,22 +12,26 @@ use crate::disposition::Disposition;
 use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
 use crate::offsets::OffsetError;
 
-type Admin = std::sync::Arc<AdminClient<KafkaLog>>;
+type Admin = AdminClient<KafkaLog>;
+/// Asks for metadata: an admin client keeps failures of its connections to itself, because rdkafka
+/// polls no more of it than its answers.
+type Looker = Arc<BaseConsumer<KafkaLog>>;
 
 /// Creates the topic where it is missing. A topic that may drop a checkpoint (retention instead of
 /// compaction) or that has several partitions (whose order is not defined) is refused.
 pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(), OffsetError> {
-    let admin: AdminClient<KafkaLog> =
-        rdkafka::config::FromClientConfigAndContext::from_config_and_context(
-            &client_config(&place.config, Purpose::Administer),
-            KafkaLog::default(),
-        )
-        .map_err(|source| place.error("set up a client for", without_values(source)))?;
-    let admin = Admin::new(admin);
+    let set_up = |source| place.error("set up a client for", without_values(source));
+    let admin: Admin = client_config(&place.config, Purpose::Administer)
+        .create_with_context(KafkaLog::default())
+        .map_err(set_up)?;
+    let looker: Looker = client_config(&place.config, Purpose::Consume)
+        .create_with_context(KafkaLog::default())
+        .map(Arc::new)
+        .map_err(set_up)?;
     let deadline = Instant::now() + place.config.retry_budget;
     let mut created = false;
     loop {
-        let error = match partitions(place, &admin).await {
+        let error = match partitions(place, &looker).await {
             Ok(Some(1)) => break,
             Ok(Some(0)) => KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable),
             Ok(Some(n)) => return Err(unfit(place, "number of partitions", n.to_string(), "1")),
@@ -41,7 +47,7 @@ pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(),
             },
             Err(error) => error,
         };
-        if let Some(failure) = admin.inner().context().failure() {
+        if let Some(failure) = looker.context().failure() {
             return Err(place.error("reach", KafkaError::Global(failure.code)));
         }
         if Instant::now() >= deadline || disposition(&error) == Disposition::Stop {
@@ -53,10 +59,12 @@ pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(),
 }
 
 /// `None` where there is no such topic.
-async fn partitions(place: &Place, admin: &Admin) -> Result<Option<usize>, KafkaError> {
-    let (admin, name) = (Admin::clone(admin), place.topic.clone());
+async fn partitions(place: &Place, looker: &Looker) -> Result<Option<usize>, KafkaError> {
+    let (looker, name) = (Arc::clone(looker), place.topic.clone());
     let fetched = blocking(move || {
-        Ok(admin.inner().fetch_metadata(Some(&name), REQUEST_TIMEOUT).and_then(|metadata| {
+        let fetched = looker.fetch_metadata(Some(&name), REQUEST_TIMEOUT);
+        drop(looker.poll(Duration::ZERO));
+        Ok(fetched.and_then(|metadata| {
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
             let code = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
             match (topic, code) {

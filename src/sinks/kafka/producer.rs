@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rdkafka::config::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
@@ -56,6 +56,11 @@ impl Producer {
     /// Messages that are queued, sent, or delivered but not yet reported.
     pub(super) fn is_idle(&self) -> bool {
         self.inner().in_flight_count() == 0
+    }
+
+    /// What put the producer beyond use, if anything did.
+    pub(super) fn fatal_code(&self) -> Option<RDKafkaErrorCode> {
+        self.inner().client().fatal_error().map(|(code, _)| code)
     }
 
     fn inner(&self) -> &ThreadedProducer<SharedLedger> {

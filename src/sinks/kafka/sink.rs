@@ -271,7 +271,7 @@ impl Run {
 
     async fn meet_topic(&mut self, id: TopicId) -> Result<(), End> {
         let topic = self.sink.topics.get(id);
-        self.sink.book.resolve(id, topic).await?;
+        self.sink.book.resolve(id, topic, &self.ledger).await?;
         let limit = self.sink.book.get(id).and_then(|topic| topic.bytes_max);
         if let Some(limit) = limit.filter(|limit| *limit < self.limits.batch_bytes) {
             self.shrink_batches(limit).await?;
@@ -329,8 +329,26 @@ impl Run {
             Some(failure) if refusal(failure.code) == Refusal::Authentication => {
                 Err(self.sink.book.unauthenticated(failure.reason))
             }
-            Some(failure) => Err(SinkError::Fatal { detail: failure.reason }),
+            Some(failure) => Err(self.fatal(failure.reason)),
             None => Ok(()),
+        }
+    }
+
+    /// A producer without the right to write gets no producer id, which librdkafka calls fatal: no
+    /// new producer would fare better.
+    fn fatal(&self, detail: String) -> SinkError {
+        match (self.producer.fatal_code(), self.in_flight.front()) {
+            (
+                Some(
+                    RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed,
+                ),
+                Some(InFlight { batch, .. }),
+            ) if !batch.records.is_empty() => {
+                let topic = self.sink.topics.get(batch.records[0].topic);
+                self.sink.book.denied(AclOperation::Write, &topic.name)
+            }
+            _ => SinkError::Fatal { detail },
         }
     }
 
@@ -427,7 +445,11 @@ impl Run {
             Refusal::TopicGone => SinkError::TopicGone { topic: name, source },
             Refusal::InvalidRecord => SinkError::InvalidRecord { topic: name, source },
             Refusal::Authentication => self.sink.book.unauthenticated(source.to_string()),
-            Refusal::Fatal => SinkError::Fatal { detail: source.to_string() },
+            Refusal::Fatal => self.fatal(source.to_string()),
+            // A fatal producer throws away what it has: the reason is its own, not the record's.
+            Refusal::Purged | Refusal::Other if self.producer.fatal_code().is_some() => {
+                self.fatal(source.to_string())
+            }
             Refusal::Purged | Refusal::Other => SinkError::Refused { topic: name, source },
         }
     }

@@ -13,6 +13,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::Instant;
 
+use super::delivery::Ledger;
 use super::error::{AclOperation, Refusal, SinkError, refusal};
 use super::partition::partition_of;
 use crate::config::KafkaConfig;
@@ -72,8 +73,16 @@ impl TopicBook {
     }
 
     /// Finds or creates the topic and remembers it under `id`.
-    pub(super) async fn resolve(&mut self, id: TopicId, topic: Topic) -> Result<(), SinkError> {
-        let partitions = self.find_or_create(&topic).await?;
+    ///
+    /// `ledger` is asked for failures of the client meanwhile: an admin client keeps its own to
+    /// itself, because rdkafka polls no more of it than its answers.
+    pub(super) async fn resolve(
+        &mut self,
+        id: TopicId,
+        topic: Topic,
+        ledger: &Ledger,
+    ) -> Result<(), SinkError> {
+        let partitions = self.find_or_create(&topic, ledger).await?;
         self.check_partitions(&topic, partitions)?;
         let bytes_max = self.bytes_max(&topic.name).await;
         let index = id.0 as usize;
@@ -90,7 +99,7 @@ impl TopicBook {
         Ok(())
     }
 
-    async fn find_or_create(&self, topic: &Topic) -> Result<u32, SinkError> {
+    async fn find_or_create(&self, topic: &Topic, ledger: &Ledger) -> Result<u32, SinkError> {
         let deadline = Instant::now() + self.config.retry_budget;
         let mut delays = backoff();
         let mut created = false;
@@ -111,7 +120,7 @@ impl TopicBook {
                 }
                 Err(error) => self.sort(error, AclOperation::Describe, &topic.name)?,
             };
-            self.check_client()?;
+            self.check_client(ledger)?;
             if Instant::now() >= deadline {
                 return Err(self.unreachable(&topic.name, error));
             }
@@ -292,9 +301,14 @@ impl TopicBook {
         }
     }
 
-    fn check_client(&self) -> Result<(), SinkError> {
-        let failure = self.admin.inner().context().failure();
-        failure.map_or(Ok(()), |failure| Err(self.unauthenticated(failure.reason)))
+    /// A fatal producer is left to the sink, which knows more about it.
+    fn check_client(&self, ledger: &Ledger) -> Result<(), SinkError> {
+        match ledger.client_failure() {
+            Some(failure) if refusal(failure.code) == Refusal::Authentication => {
+                Err(self.unauthenticated(failure.reason))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn unauthenticated(&self, detail: String) -> SinkError {

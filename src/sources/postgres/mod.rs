@@ -17,6 +17,7 @@ pub mod decoder;
 pub mod source;
 
 pub mod catalog_query;
+pub mod catalog_reader;
 pub mod connection;
 pub mod error;
 pub mod lineage;

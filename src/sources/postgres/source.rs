@@ -9,7 +9,8 @@
 use tokio::runtime::Handle;
 
 use super::catalog::RelationFacts;
-use super::catalog_query::{self, CatalogReader, Listed, Sizes};
+use super::catalog_query::{self, Listed, Sizes};
+use super::catalog_reader::CatalogReader;
 use super::connection::{PgConnection, Purpose};
 use super::decoder::{Decoder, DecoderConfig, SnapshotFacts};
 use super::error::SourceError;

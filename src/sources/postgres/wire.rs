@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_declared_length_is_checked_before_a_byte_of_it_is_waited_for() {
         let check = |length: i32| {
-            let bytes = [&[b'd'], length.to_be_bytes().as_slice()].concat();
+            let bytes = [b"d", length.to_be_bytes().as_slice()].concat();
             take_message(&mut BytesMut::from(bytes.as_slice()), LIMIT).map(|m| m.is_some())
         };
         assert_eq!(check(1001), Err(WireError::TooLarge { bytes: 1001, limit: LIMIT }));
