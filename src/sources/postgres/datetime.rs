@@ -3,10 +3,6 @@
 //!
 //! PostgreSQL counts from 2000-01-01, [`Value`] from 1970-01-01.
 
-<<<<<<< HEAD
-=======
-
->>>>>>> main
 use crate::sources::postgres::decode_error::ValueError;
 use crate::value::{Interval, Value};
 
