@@ -13,12 +13,12 @@ use crate::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use crate::offsets::file::FileOffsetStore;
 use crate::offsets::kafka::KafkaOffsetStore;
 use crate::offsets::{OffsetError, OffsetStore};
+use crate::pipeline::RunError;
 use crate::pipeline::run::{Limits, Partitions, Parts};
 use crate::pipeline::schema_ids::{BlockingSchemaIds, NoSchemaIds};
 use crate::pipeline::supervise::supervise;
 use crate::pipeline::transcode::DeadLetters;
 pub use crate::pipeline::{Outcome, Until};
-use crate::pipeline::RunError;
 use crate::record::{TopicRole, Topics};
 use crate::schema::registry::RegistryClient;
 use crate::sinks::Sink;
@@ -197,4 +197,3 @@ impl Parts for App {
         Ok((Encoder::new(options, Arc::clone(&self.topics), ids), dead_letters))
     }
 }
-

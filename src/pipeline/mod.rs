@@ -36,8 +36,12 @@ pub enum RunError {
     Sink(BoxError),
     Offsets(OffsetError),
     /// A stop, or the end of a session, was not finished in time.
-    Drain { timeout_ms: u128 },
-    EndedEarly { task: &'static str },
+    Drain {
+        timeout_ms: u128,
+    },
+    EndedEarly {
+        task: &'static str,
+    },
 }
 
 impl fmt::Display for RunError {

@@ -53,7 +53,10 @@ pub trait Parts: Send {
 
     /// # Errors
     /// When the registry's client cannot be made.
-    fn make_encoder(&mut self, stop: &CancellationToken) -> Result<(Encoder, DeadLetters), RunError>;
+    fn make_encoder(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<(Encoder, DeadLetters), RunError>;
 }
 
 /// Limits of a run.
@@ -218,8 +221,7 @@ impl Running {
     }
 
     async fn save(&mut self) -> Result<(), RunError> {
-        let partitions =
-            self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ack) = self.checkpointer.save(&partitions).await? {
             self.reporter.checkpointed(self.checkpointer.checkpoint());
             self.acks.send_replace(Some(ack));
@@ -234,9 +236,7 @@ impl Running {
         self.reached = match self.until {
             Until::Stopped => false,
             Until::Snapshot => snapshot_done,
-            Until::CaughtUp => {
-                snapshot_done && self.log_end.may_advance_to(&checkpoint.position)
-            }
+            Until::CaughtUp => snapshot_done && self.log_end.may_advance_to(&checkpoint.position),
         };
     }
 

@@ -9,6 +9,7 @@
 //! of the server.
 
 mod facts;
+mod golden;
 mod random;
 mod server;
 mod values;

@@ -3,7 +3,6 @@
 //!
 //! PostgreSQL counts from 2000-01-01, [`Value`] from 1970-01-01.
 
-
 use crate::sources::postgres::decode_error::ValueError;
 use crate::value::{Interval, Value};
 
@@ -71,8 +70,7 @@ pub(crate) fn timestamp(text: &str) -> Result<i64, ValueError> {
     finite(micros.since_epoch(before_christ, 0).ok_or(TIMESTAMP)?).ok_or(TOO_LATE)
 }
 
-/// Microseconds since 1970-01-01 00:00 UTC; what is beyond their range comes as the text that
-/// Debezium writes, so that no instant which PostgreSQL can hold is lost.
+/// An instant, however far: no one that PostgreSQL can hold is lost.
 #[inline]
 pub(crate) fn timestamp_tz(text: &str) -> Result<Value<'static>, ValueError> {
     match text {

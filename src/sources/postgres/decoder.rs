@@ -117,12 +117,13 @@ enum RowMessage<'a> {
     Delete { old: OldTuple<'a> },
 }
 
-/// A message of the stream, for what is done with it.
+/// Where a message stands, and where its values go.
 #[derive(Clone, Copy)]
 struct Wire<'a> {
     start: Lsn,
     sent_us: i64,
     payload: &'a [u8],
+    arena: &'a Bump,
 }
 
 impl Decoder {
@@ -183,7 +184,7 @@ impl Decoder {
                     let parse = |source| DecodeError::Parse { lsn: start, source };
                     let message = parse_message(body).map_err(parse)?;
                     let sent_us = unix_micros(sent_at);
-                    self.message(message, Wire { start, sent_us, payload }, arena, out)?;
+                    self.message(message, Wire { start, sent_us, payload, arena }, out)?;
                 }
                 Frame::Keepalive { end } => self.keepalive(end, out),
             }
@@ -195,7 +196,6 @@ impl Decoder {
         &mut self,
         message: Message<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         match message {
@@ -211,19 +211,19 @@ impl Decoder {
             // The catalogue tells more about a type than its name.
             Message::Type { .. } => {}
             Message::Insert { relation, new } => {
-                self.row(relation, RowMessage::Insert { new }, wire, arena, out)?;
+                self.row(relation, RowMessage::Insert { new }, wire, out)?;
             }
             Message::Update { relation, old, new } => {
-                self.row(relation, RowMessage::Update { old, new }, wire, arena, out)?;
+                self.row(relation, RowMessage::Update { old, new }, wire, out)?;
             }
             Message::Delete { relation, old } => {
-                self.row(relation, RowMessage::Delete { old }, wire, arena, out)?;
+                self.row(relation, RowMessage::Delete { old }, wire, out)?;
             }
-            Message::Truncate { relations } => self.truncate(relations, wire, arena, out)?,
+            Message::Truncate { relations } => self.truncate(relations, wire, out)?,
             Message::Message { transactional, prefix, content } => {
                 if self.logical_messages {
                     let values = [Value::Text(prefix), Value::Bytes(content)];
-                    self.logical_message(transactional, &values, wire, arena, out)?;
+                    self.logical_message(transactional, &values, wire, out)?;
                 }
             }
         }
@@ -314,7 +314,6 @@ impl Decoder {
         oid: u32,
         message: RowMessage<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         let transaction = open(&mut self.state, wire.start, "a row")?;
@@ -325,9 +324,9 @@ impl Decoder {
         let Relation::Captured(described) = relation else { return Ok(()) };
         let id = EventId { transaction: &self.transaction_id, ordinal };
         loop {
-            match images(described, message, arena) {
+            match images(described, message, wire.arena) {
                 Ok((op, before, after)) => {
-                    let source = slots(&transaction.place(wire.start), arena);
+                    let source = slots(&transaction.place(wire.start), wire.arena);
                     let table = &described.table;
                     let raw = wire.payload;
                     return out.change(&Change { table, op, before, after, source, id, raw });
@@ -346,7 +345,6 @@ impl Decoder {
         &mut self,
         relations: RelationIds<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         for oid in relations.iter() {
@@ -361,7 +359,7 @@ impl Decoder {
                 op: Op::Truncate,
                 before: None,
                 after: None,
-                source: slots(&transaction.place(wire.start), arena),
+                source: slots(&transaction.place(wire.start), wire.arena),
                 id: EventId { transaction: &self.transaction_id, ordinal },
                 raw: wire.payload,
             })?;
@@ -376,7 +374,6 @@ impl Decoder {
         transactional: bool,
         values: &[Value<'_>],
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         let place = if transactional {
@@ -397,7 +394,7 @@ impl Decoder {
             op: Op::Message,
             before: None,
             after: Some(values),
-            source: slots(&place, arena),
+            source: slots(&place, wire.arena),
             id: EventId { transaction: &id, ordinal: 0 },
             raw: wire.payload,
         })

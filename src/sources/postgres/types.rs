@@ -92,9 +92,7 @@ pub enum Scalar {
     Time,
     TimeTz,
     Timestamp,
-    TimestampTz {
-        precision: u8,
-    },
+    TimestampTz,
     Interval,
     Point,
 }
@@ -245,9 +243,7 @@ fn with_precision(oid: u32, precision: u8) -> Option<(ColumnType, Scalar)> {
         oid::TIME => Some((ColumnType::Time { precision }, Scalar::Time)),
         oid::TIMETZ => Some((ColumnType::TimeTz { precision }, Scalar::TimeTz)),
         oid::TIMESTAMP => Some((ColumnType::Timestamp { precision }, Scalar::Timestamp)),
-        oid::TIMESTAMPTZ => {
-            Some((ColumnType::TimestampTz { precision }, Scalar::TimestampTz { precision }))
-        }
+        oid::TIMESTAMPTZ => Some((ColumnType::TimestampTz { precision }, Scalar::TimestampTz)),
         _ => None,
     }
 }
