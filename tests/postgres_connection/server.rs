@@ -187,6 +187,10 @@ impl Server {
         rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten()
     }
 
+    pub(crate) async fn version(&self) -> u32 {
+        self.ask("SHOW server_version_num").await.unwrap().parse().unwrap()
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         // One statement at a time: some may not share a transaction.
         let mut connection = self.sql().await;

@@ -106,6 +106,7 @@ impl PostgresSource {
         let (name, database) = (&self.config.slot, &self.config.database);
         let found = slot::read(&mut server.sql, name).await?;
         let plan = slot::plan(name, database, found.as_ref(), promise)?;
+        found.iter().for_each(|facts| slot::warn_of_danger(name, facts));
         let facts = self.publication(&mut server.sql, plan, &all, &captured).await?;
         let to_read = publication::coverage(&self.config.publication.name, &facts, &captured)?;
         self.warn_of(&facts, &captured);

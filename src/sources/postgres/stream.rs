@@ -203,8 +203,9 @@ impl Stream {
 
     async fn send_status(&mut self) -> Result<(), SourceError> {
         let update = self.feedback.status(Instant::now(), SystemTime::now());
-        self.walsender.send_copy_data(&update).await
+        self.walsender.send_copy_data(&update).await?;
         // failpoint: acknowledged
+        Ok(())
     }
 
     fn acknowledge(&mut self, ack: &SourceAck) -> Result<(), SourceError> {
