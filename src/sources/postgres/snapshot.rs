@@ -217,7 +217,6 @@ async fn read_table(
             read_at: Instant::now(),
             budget: None,
         };
-        // failpoint: read
         if work.out.send(batch).await.is_err() {
             return Ok(Outcome::Closed);
         }
