@@ -5,12 +5,11 @@
 //! transaction, a commit of another one, a position behind the last) ends the run: what came
 //! before is published, what comes after cannot be trusted.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use crate::change::{Before, Change, EventId, Op, Progress};
+use crate::change::{Change, EventId, Op, Progress};
 use crate::config::{TableFilter, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::schema::Table;
@@ -18,12 +17,13 @@ use crate::sources::postgres::catalog::{Catalog, RelationFacts};
 use crate::sources::postgres::datetime::EPOCH_MICROS;
 use crate::sources::postgres::decode_error::DecodeError;
 use crate::sources::postgres::pgoutput::{
-    Frame, Message, OldTuple, RelationIds, RelationMessage, Tuple, parse_frame, parse_message,
+    Frame, Message, RelationIds, RelationMessage, parse_frame, parse_message,
 };
-use crate::sources::postgres::row::{self, RowFault};
+use crate::sources::postgres::relations::{Relation, Relations};
+use crate::sources::postgres::row::{RowFault, RowMessage, images};
 use crate::sources::postgres::snapshot_rows::{Context, SnapshotRows, fault_error};
 use crate::sources::postgres::source_block::{Place, SourceConstants, slots, transaction_id};
-use crate::sources::postgres::table::{Described, Tables};
+use crate::sources::postgres::table::Tables;
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
@@ -107,14 +107,6 @@ impl Transaction {
             origin: self.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         }
     }
-}
-
-/// A row change on the wire.
-#[derive(Clone, Copy)]
-enum RowMessage<'a> {
-    Insert { new: Tuple<'a> },
-    Update { old: Option<OldTuple<'a>>, new: Tuple<'a> },
-    Delete { old: OldTuple<'a> },
 }
 
 /// Where a message stands, and where its values go.
@@ -442,81 +434,9 @@ fn open<'s>(
     }
 }
 
-type Images<'a> = (Op, Option<Before<'a>>, Option<crate::change::Row<'a>>);
-
-fn images<'a>(
-    described: &Described,
-    message: RowMessage<'a>,
-    arena: &'a Bump,
-) -> Result<Images<'a>, RowFault> {
-    match message {
-        RowMessage::Insert { new } => {
-            Ok((Op::Create, None, Some(row::whole(described, new, None, arena)?)))
-        }
-        RowMessage::Update { old, new } => {
-            let before = old.map(|old| old_image(described, old, arena)).transpose()?;
-            let whole = match before {
-                Some(Before::Whole(row)) => Some(row),
-                Some(Before::Key(_)) | None => None,
-            };
-            Ok((Op::Update, before, Some(row::whole(described, new, whole, arena)?)))
-        }
-        RowMessage::Delete { old } => {
-            Ok((Op::Delete, Some(old_image(described, old, arena)?), None))
-        }
-    }
-}
-
-fn old_image<'a>(
-    described: &Described,
-    old: OldTuple<'a>,
-    arena: &'a Bump,
-) -> Result<Before<'a>, RowFault> {
-    match old {
-        OldTuple::Key(tuple) => Ok(Before::Key(row::key_only(described, tuple, arena)?)),
-        OldTuple::Whole(tuple) => Ok(Before::Whole(row::whole(described, tuple, None, arena)?)),
-    }
-}
-
 /// The server counts from 2000. A clock is centuries away from either end.
 fn unix_micros(micros: i64) -> i64 {
     micros.saturating_add(EPOCH_MICROS)
-}
-
-#[derive(Debug)]
-enum Relation {
-    Captured(Described),
-    /// Not asked for: its rows are counted and skipped.
-    Filtered,
-}
-
-/// Relations by oid; rows come in runs of one relation, so the last one is looked at first.
-#[derive(Debug, Default)]
-struct Relations {
-    by_oid: HashMap<u32, usize>,
-    all: Vec<Relation>,
-    last: Option<(u32, usize)>,
-}
-
-impl Relations {
-    fn insert(&mut self, oid: u32, relation: Relation) {
-        if let Some(&index) = self.by_oid.get(&oid) {
-            self.all[index] = relation;
-        } else {
-            self.by_oid.insert(oid, self.all.len());
-            self.all.push(relation);
-        }
-    }
-
-    #[inline]
-    fn get(&mut self, oid: u32) -> Option<&mut Relation> {
-        let index = match self.last {
-            Some((last, index)) if last == oid => index,
-            _ => *self.by_oid.get(&oid)?,
-        };
-        self.last = Some((oid, index));
-        self.all.get_mut(index)
-    }
 }
 
 #[cfg(test)]
