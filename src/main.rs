@@ -6,6 +6,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    tailwater::failpoint::setup();
     std::panic::catch_unwind(|| tailwater::cli::main(std::env::args_os()))
         .unwrap_or(tailwater::exit::Code::Internal)
         .into()

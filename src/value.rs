@@ -43,6 +43,12 @@ pub enum Value<'a> {
     Timestamp(i64),
     /// Microseconds since 1970-01-01 00:00 UTC. `i64::MAX` and `i64::MIN` are the infinities.
     TimestampTz(i64),
+    /// A timestamp with zone that [`Value::TimestampTz`] cannot hold: microseconds since 1970 end
+    /// in 294247, PostgreSQL's years in 294276.
+    FarTimestampTz {
+        seconds: i64,
+        micros: u32,
+    },
     Interval(Interval),
     Point {
         x: f64,

@@ -94,10 +94,9 @@ async fn run_with_admin(config: Config, until: app::Until) -> Result<exit::Code,
             tracing::info!(pipeline, "tailwater ends");
             Ok(exit::Code::Ok)
         }
-        Ok(Outcome::Incomplete(reason)) => {
+        Ok(Outcome::Incomplete) => {
             tracing::error!(
                 pipeline,
-                reason,
                 "tailwater ends with work left; the next start continues from the checkpoint"
             );
             Ok(exit::Code::Incomplete)

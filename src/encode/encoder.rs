@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use super::SchemaIds;
+use super::avro::AvroFormat;
+use super::json::JsonFormat;
+use super::plan::Plan;
+use super::records::Draft;
 use crate::change::Change;
 use crate::disposition::{Diagnose, Disposition};
-use crate::encode::SchemaIds;
 use crate::record::{RecordBatch, Topics};
+use crate::schema::Table;
+use crate::schema::jackson;
 use crate::schema::registry::RegistryError;
 
 #[derive(Clone, Debug)]
@@ -14,6 +20,9 @@ pub struct EncodeOptions {
     pub format: Format,
     pub tombstones: bool,
     pub id_header: bool,
+    /// Debezium's `__debezium.context.*` headers on every record: the connector's logical name,
+    /// its task and its kind. They say the same on every record and cost the producer on each.
+    pub context_headers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,27 +37,62 @@ pub enum EncodeError {
     Registry { subject: String, source: RegistryError },
     #[error("convert column {column} of {table}: {detail}")]
     Convert { table: String, column: String, detail: String },
+    /// The log did not carry the row that the operation is about.
+    #[error("encode operation {op} of {table}: the log carries no {image} row")]
+    Incomplete { table: String, op: &'static str, image: &'static str },
+    #[error("encode operation {op} of {table}: its records have no such operation")]
+    Shape { table: String, op: &'static str },
+    #[error("encode a row of {table}: its records go beyond the 4 GiB of a batch")]
+    TooLarge { table: String },
+    #[error("name the fields of {table}: columns {first} and {second} both become {field}")]
+    NameClash { table: String, first: String, second: String, field: String },
 }
 
 impl Diagnose for EncodeError {
     fn disposition(&self) -> Disposition {
         match self {
             Self::Registry { source, .. } => source.disposition(),
-            Self::Convert { .. } => Disposition::DeadLetter,
+            Self::Convert { .. } | Self::Incomplete { .. } | Self::TooLarge { .. } => {
+                Disposition::DeadLetter
+            }
+            Self::Shape { .. } | Self::NameClash { .. } => Disposition::Stop,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry { source, .. } => source.hint(),
+            Self::Convert { .. } => Some(
+                "set dead_letter: { policy: dead_letter } to put such rows aside and go on"
+                    .to_owned(),
+            ),
+            Self::Incomplete { table, .. } => {
+                Some(format!("ALTER TABLE {table} REPLICA IDENTITY FULL"))
+            }
+            Self::NameClash { table, first, second, .. } => Some(format!(
+                "rename {first} or {second} of {table}, or use format: {{ json: {{}} }}, \
+                 which keeps names as they are"
+            )),
+            Self::Shape { .. } | Self::TooLarge { .. } => None,
         }
     }
 }
 
+/// Appends records to batches. Pure but for [`SchemaIds`], which is asked once per table version.
 pub struct Encoder {
-    _options: EncodeOptions,
-    _topics: Arc<Topics>,
-    _ids: Box<dyn SchemaIds>,
+    options: EncodeOptions,
+    topics: Arc<Topics>,
+    ids: Box<dyn SchemaIds>,
+    /// By table version. A version that failed to compile is not kept, so its next row tries again.
+    plans: Vec<Option<Plan>>,
+    context: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Encoder {
     #[must_use]
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
-        Self { _options: options, _topics: topics, _ids: ids }
+        let context = context_headers(&options);
+        Self { options, topics, ids, plans: Vec::new(), context }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -58,10 +102,63 @@ impl Encoder {
     /// When a value has no place in the schema, or the schema no number. `out` is then as before.
     pub fn encode(
         &mut self,
-        _change: &Change<'_>,
-        _now_ns: i64,
-        _out: &mut RecordBatch,
+        change: &Change<'_>,
+        now_ns: i64,
+        out: &mut RecordBatch,
     ) -> Result<(), EncodeError> {
-        Ok(())
+        let index = self.compile(change.table)?;
+        let plan = self.plans[index].as_ref().expect("compile left a plan there");
+        let (data, headers, records) = (out.data.len(), out.headers.len(), out.records.len());
+        let mut draft = Draft {
+            plan,
+            options: &self.options,
+            context: &self.context,
+            change,
+            now_ns,
+            out: &mut *out,
+            part: 0,
+        };
+        let written = match self.options.format {
+            Format::Avro => draft.write::<AvroFormat>(),
+            Format::Json { .. } => draft.write::<JsonFormat>(),
+        };
+        if written.is_err() {
+            out.data.truncate(data);
+            out.headers.truncate(headers);
+            out.records.truncate(records);
+        }
+        written
     }
+
+    /// The index of the table version's plan, which is there afterwards.
+    #[inline]
+    fn compile(&mut self, table: &Table) -> Result<usize, EncodeError> {
+        let index = table.version.0 as usize;
+        if !matches!(self.plans.get(index), Some(Some(_))) {
+            let plan = Plan::compile(&self.options, table, &self.topics, &mut *self.ids)?;
+            if self.plans.len() <= index {
+                self.plans.resize_with(index + 1, || None);
+            }
+            self.plans[index] = Some(plan);
+        }
+        Ok(index)
+    }
+}
+
+/// Debezium converts headers with `JsonConverter`, so a text comes with its schema.
+fn context_headers(options: &EncodeOptions) -> Vec<(&'static str, Vec<u8>)> {
+    if !options.context_headers {
+        return Vec::new();
+    }
+    let header = |name, text: &str| {
+        let mut value = br#"{"schema":{"type":"string","optional":false},"payload":"#.to_vec();
+        jackson::write_string(&mut value, text);
+        value.push(b'}');
+        (name, value)
+    };
+    vec![
+        header("__debezium.context.connectorLogicalName", &options.topic_prefix),
+        header("__debezium.context.taskId", "0"),
+        header("__debezium.context.connectorName", "postgresql"),
+    ]
 }

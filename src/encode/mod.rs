@@ -1,9 +1,25 @@
 //! Changes to records: compiled plans, keys, headers, topic names. Pure: the one thing that it
 //! needs from outside, the number of a schema, comes through [`SchemaIds`].
+//!
+//! ```text
+//! Table ──plan──▶ topic, schemas, numbers, order and form of every field   (once per version)
+//! Change ──records──▶ which records ──row──▶ fields ──convert──▶ primitives ──avro | json──▶ bytes
+//! ```
 
+mod avro;
+mod convert;
+mod datetime;
+mod decimal;
+mod emit;
 pub mod encoder;
+mod json;
+pub mod plan;
+mod records;
+mod row;
+pub mod topics;
 
-pub use encoder::{EncodeError, EncodeOptions, Encoder};
+pub use encoder::{EncodeError, EncodeOptions, Encoder, Format};
+pub use plan::{Description, describe};
 
 use crate::schema::registry::RegistryError;
 

@@ -1,1 +1,310 @@
-//! To be written.
+//! Offsets in a compacted topic of their own: one partition, the pipeline's name as key.
+//!
+//! A save is a record that every in-sync replica has. A load reads the topic to its end and takes
+//! the highest counter since the last reset, so that a record that a dying predecessor sent late
+//! cannot win. The brokers' own CRC32C covers each record; the format has magic and version.
+//!
+//! One writer: a run is a member of the consumer group `tailwater-offsets-<pipeline>` and holds
+//! the topic's only partition ([`lock`]). What a write rests on when that was lost for a while is
+//! read again before the next one.
+
+mod format;
+mod lock;
+mod topic;
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::config::KafkaConfig;
+use crate::disposition::Disposition;
+use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
+use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
+use format::Latest;
+use lock::Lock;
+
+/// One question to the brokers; several fit into the retry budget.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub struct KafkaOffsetStore {
+    place: Place,
+    writer: Option<Writer>,
+}
+
+/// Which topic, which key.
+#[derive(Clone, Debug)]
+struct Place {
+    config: KafkaConfig,
+    topic: String,
+    pipeline: String,
+}
+
+struct Writer {
+    producer: Offloaded<FutureProducer<KafkaLog>>,
+    lock: Lock,
+    /// How often the lock had been lost when the topic was last read.
+    losses: u64,
+    /// Counter of the last checkpoint that was read or written.
+    counter: Option<u64>,
+}
+
+impl KafkaOffsetStore {
+    /// Opens for a run, or for changing: creates the topic where it is missing and takes the lock.
+    /// A predecessor that died without a goodbye is waited out (its session ends after 10 s).
+    ///
+    /// # Errors
+    /// When the brokers cannot be reached, the topic is unfit, or another process holds the lock.
+    pub async fn open(
+        config: KafkaConfig,
+        topic: String,
+        replication_factor: i32,
+        pipeline: String,
+    ) -> Result<Self, OffsetError> {
+        let place = Place { config, topic, pipeline };
+        topic::ensure(&place, replication_factor).await?;
+        let lock = Lock::take(&place).await?;
+        let mut client = client_config(&place.config, Purpose::Produce);
+        client.set("queue.buffering.max.ms", "0");
+        let producer = client
+            .create_with_context(KafkaLog::default())
+            .map(Offloaded::new)
+            .map_err(|source| place.error("set up a producer for", without_values(source)))?;
+        let losses = lock.losses();
+        Ok(Self { place, writer: Some(Writer { producer, lock, losses, counter: None }) })
+    }
+
+    /// Opens for a look, without the lock; nothing is created.
+    #[must_use]
+    pub fn open_readonly(config: KafkaConfig, topic: String, pipeline: String) -> Self {
+        Self { place: Place { config, topic, pipeline }, writer: None }
+    }
+
+    async fn read(&self) -> Result<Option<Checkpoint>, OffsetError> {
+        let (place, missing_is_empty) = (self.place.clone(), self.writer.is_none());
+        blocking(move || place.read(missing_is_empty)).await
+    }
+
+    /// Writes a record; `None` is a tombstone.
+    async fn write(&self, value: Option<&[u8]>) -> Result<(), OffsetError> {
+        let Place { topic, pipeline, config } = &self.place;
+        let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
+        let mut record = FutureRecord::to(topic).key(pipeline).partition(0);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        let sent = writer.producer.send(record, Timeout::After(config.retry_budget)).await;
+        sent.map(|_| ()).map_err(|(source, _)| self.place.error("write to", source))
+    }
+
+    /// Whether this process may write: it holds the lock, and nobody wrote while it did not.
+    async fn may_write(&mut self) -> Result<(), OffsetError> {
+        let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
+        writer.lock.wait_until_held(&self.place).await?;
+        let (losses, expected) = (writer.lock.losses(), writer.counter);
+        if losses == writer.losses {
+            return Ok(());
+        }
+        let found = self.read().await?.map(|checkpoint| checkpoint.counter);
+        if found != expected {
+            return Err(OffsetError::Locked {
+                location: self.location(),
+                holder: "another process, which wrote while the brokers did not hear from this one"
+                    .to_owned(),
+            });
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.losses = losses;
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, counter: Option<u64>) {
+        if let Some(writer) = &mut self.writer {
+            writer.counter = counter;
+        }
+    }
+}
+
+impl OffsetStore for KafkaOffsetStore {
+    fn load(&mut self) -> StoreFuture<'_, Option<Checkpoint>> {
+        Box::pin(async move {
+            let found = self.read().await?;
+            self.remember(found.as_ref().map(|checkpoint| checkpoint.counter));
+            Ok(found)
+        })
+    }
+
+    fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.may_write().await?;
+            let last = self.writer.as_ref().and_then(|writer| writer.counter);
+            if let Some(last) = last.filter(|last| checkpoint.counter <= *last) {
+                let (from, to) = (format!("save {last}"), format!("save {}", checkpoint.counter));
+                return Err(OffsetError::Backwards { from, to });
+            }
+            self.write(Some(&format::encode(checkpoint))).await?;
+            self.remember(Some(checkpoint.counter));
+            Ok(())
+        })
+    }
+
+    fn reset(&mut self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.may_write().await?;
+            self.write(None).await?;
+            self.remember(None);
+            Ok(())
+        })
+    }
+
+    fn location(&self) -> String {
+        self.place.location()
+    }
+}
+
+impl Place {
+    /// Blocks until the topic was read to its present end.
+    fn read(&self, missing_is_empty: bool) -> Result<Option<Checkpoint>, OffsetError> {
+        let mut client = client_config(&self.config, Purpose::Consume);
+        client.set("group.id", self.group());
+        client.set("enable.auto.commit", "false");
+        client.set("isolation.level", "read_committed");
+        client.set("enable.partition.eof", "true");
+        client.set("auto.offset.reset", "earliest");
+        // The end of the topic is not waited for.
+        client.set("fetch.wait.max.ms", "10");
+        let consumer: BaseConsumer<KafkaLog> = client
+            .create_with_context(KafkaLog::default())
+            .map_err(|source| self.error("set up a consumer for", without_values(source)))?;
+        let deadline = Instant::now() + self.config.retry_budget;
+        let end = loop {
+            // An assignment, not a subscription: reading joins no group and takes no lock.
+            match consumer.fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT) {
+                Ok((low, high)) if low >= high => return Ok(None),
+                Ok((_, high)) => break high,
+                Err(error) if missing_is_empty && is_missing(&error) => return Ok(None),
+                Err(error) => self.wait_out("read", error, (&consumer, deadline))?,
+            }
+        };
+        let mut start = TopicPartitionList::new();
+        start
+            .add_partition_offset(&self.topic, 0, Offset::Beginning)
+            .and_then(|()| consumer.assign(&start))
+            .map_err(|source| self.error("read", source))?;
+        let mut latest = Latest::new(self.location(), &self.pipeline);
+        loop {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    latest.take(message.key(), message.payload())?;
+                    if message.offset() + 1 >= end {
+                        return latest.finish();
+                    }
+                }
+                // The last offset may be one that compaction took away.
+                Some(Err(KafkaError::PartitionEOF(_))) => return latest.finish(),
+                Some(Err(error)) => self.wait_out("read", error, (&consumer, deadline))?,
+                None if Instant::now() >= deadline => return Err(self.timeout("read")),
+                None => {}
+            }
+        }
+    }
+
+    /// Pauses, or gives the error back when waiting will not heal it or takes too long.
+    fn wait_out(
+        &self,
+        operation: &'static str,
+        error: KafkaError,
+        (consumer, deadline): (&BaseConsumer<KafkaLog>, Instant),
+    ) -> Result<(), OffsetError> {
+        // Errors of the client as a whole, refused credentials above all, come out of a poll only.
+        drop(consumer.poll(Duration::ZERO));
+        if let Some(failure) = consumer.context().failure() {
+            return Err(self.error(operation, KafkaError::Global(failure.code)));
+        }
+        if Instant::now() >= deadline || disposition(&error) == Disposition::Stop {
+            return Err(self.error(operation, error));
+        }
+        tracing::debug!(topic = self.topic, %error, "offsets topic is not ready");
+        std::thread::sleep(PAUSE);
+        Ok(())
+    }
+
+    fn group(&self) -> String {
+        format!("tailwater-offsets-{}", self.pipeline)
+    }
+
+    fn location(&self) -> String {
+        format!("topic {} (pipeline {})", self.topic, self.pipeline)
+    }
+
+    fn error(&self, operation: &'static str, source: KafkaError) -> OffsetError {
+        OffsetError::Kafka { operation, topic: self.topic.clone(), source }
+    }
+
+    fn timeout(&self, operation: &'static str) -> OffsetError {
+        let timeout_ms = u64::try_from(self.config.retry_budget.as_millis()).unwrap_or(u64::MAX);
+        OffsetError::Timeout { operation, topic: self.topic.clone(), timeout_ms }
+    }
+
+    fn held_by_nobody(&self) -> OffsetError {
+        let holder = "nobody: they were opened for reading only".to_owned();
+        OffsetError::Locked { location: self.location(), holder }
+    }
+}
+
+/// What follows an error of the client. Codes are foreign and many: the default leads to a new
+/// start from what can be read back.
+pub(super) fn disposition(error: &KafkaError) -> Disposition {
+    use RDKafkaErrorCode as Code;
+    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) {
+        return Disposition::Stop;
+    }
+    match error.rdkafka_error_code() {
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::InvalidReplicationFactor
+            | Code::PolicyViolation
+            | Code::InvalidConfig
+            | Code::InvalidTopic,
+        ) => Disposition::Stop,
+        Some(_) | None => Disposition::Reconnect,
+    }
+}
+
+fn is_missing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}
+
+/// librdkafka's consumers and metadata block: off the runtime's threads with them.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OffsetError> + Send + 'static,
+) -> Result<T, OffsetError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(OffsetError::Kafka {
+            operation: "finish with",
+            topic: String::new(),
+            source: KafkaError::Canceled,
+        }),
+    }
+}

@@ -60,6 +60,8 @@ pub enum OffsetError {
     Kafka { operation: &'static str, topic: String, source: rdkafka::error::KafkaError },
     #[error("{operation} the offsets topic {topic}: no answer within {timeout_ms} ms")]
     Timeout { operation: &'static str, topic: String, timeout_ms: u64 },
+    #[error("trust the offsets topic {topic}: its {setting} is {found}, not {wanted}")]
+    Unfit { topic: String, setting: &'static str, found: String, wanted: &'static str },
     #[error("move the checkpoint from {from} back to {to}")]
     Backwards { from: String, to: String },
 }
@@ -69,11 +71,13 @@ impl Diagnose for OffsetError {
         match self {
             // A failed write or fsync is never believed again (correctness I10): the run starts
             // over from what can be read back.
-            Self::Io { .. } | Self::Kafka { .. } | Self::Timeout { .. } => Disposition::Reconnect,
+            Self::Io { .. } | Self::Timeout { .. } => Disposition::Reconnect,
+            Self::Kafka { source, .. } => kafka::disposition(source),
             Self::Torn { .. }
             | Self::Foreign { .. }
             | Self::Newer { .. }
             | Self::Locked { .. }
+            | Self::Unfit { .. }
             | Self::Backwards { .. } => Disposition::Stop,
         }
     }
@@ -89,6 +93,8 @@ impl Diagnose for OffsetError {
             Self::Newer { .. } => Some("run the tailwater version that wrote them, or a newer one".to_owned()),
             Self::Locked { .. } => Some("stop the other process first; the lock goes away with it".to_owned()),
             Self::Kafka { .. } | Self::Timeout { .. } => Some("check the brokers, and the rights of this user on the offsets topic (Read, Write, Describe, Create)".to_owned()),
+            Self::Unfit { topic, setting: "cleanup.policy", .. } => Some(format!("kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config cleanup.policy=compact")),
+            Self::Unfit { .. } => Some("name another topic in `offsets.kafka.topic`; a missing one is created as it must be".to_owned()),
             Self::Backwards { .. } => Some("to go back on purpose, stop the pipeline and run `tailwater offsets set`".to_owned()),
         }
     }

@@ -1,1 +1,199 @@
-//! See the issue: to be written.
+//! Debezium's schemas of a table's records: key, value, envelope; in the default modes (decimal
+//! `precise`, time `adaptive`, binary `bytes`, interval `numeric`, hstore `json`).
+//!
+//! Defaults come in converted, because conversion belongs to the encoder above.
+
+use super::avro::{DECIMAL, DECIMAL_PRECISION, DECIMAL_SCALE};
+use super::connect::{ConnectSchema, Field, Kind, Literal};
+use super::names::NameAdjustment;
+use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, Table};
+
+/// `io.debezium.data.Envelope.SCHEMA_VERSION`.
+const ENVELOPE_VERSION: u32 = 2;
+/// `AbstractSourceInfo`'s snapshot markers (`SnapshotRecord`), in its order.
+const SNAPSHOT_MARKERS: &str =
+    "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
+/// The marker of a streamed row, and the schema's default.
+pub(crate) const SNAPSHOT_DEFAULT: &str = "false";
+
+/// The schemas of a table's records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordSchemas {
+    /// `None` for a table without key.
+    pub key: Option<ConnectSchema>,
+    pub value: ConnectSchema,
+}
+
+/// `topic` is the data topic's name, from which Debezium derives the names of the schemas;
+/// `defaults` are the columns' defaults, in their order.
+#[must_use]
+pub fn record_schemas(
+    table: &Table,
+    topic: &str,
+    names: NameAdjustment,
+    defaults: &[Option<Literal>],
+) -> RecordSchemas {
+    let fields = table.columns.iter().zip(defaults).map(|(column, default)| {
+        let mut schema = column_schema(&column.data_type);
+        schema.optional = column.optional;
+        schema.default.clone_from(default);
+        Field::new(names.field_name(&column.name), schema)
+    });
+    let fields: Vec<Field> = fields.collect();
+    match table.shape {
+        Shape::Rows => rows(table, &names.schema_name(topic), fields),
+        Shape::Messages => messages(table, fields),
+    }
+}
+
+fn rows(table: &Table, prefix: &str, fields: Vec<Field>) -> RecordSchemas {
+    let key_fields: Vec<Field> = table.key.iter().map(|index| fields[*index].clone()).collect();
+    let key = (!key_fields.is_empty())
+        .then(|| ConnectSchema::record(format!("{prefix}.Key"), key_fields));
+    let row = ConnectSchema::record(format!("{prefix}.Value"), fields).optional();
+    let envelope = vec![
+        Field::new("before", row.clone()),
+        Field::new("after", row),
+        Field::new("source", source_schema(&table.source)),
+        Field::new("transaction", transaction_schema()),
+        Field::new("op", ConnectSchema::new(Kind::String)),
+        Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
+        Field::new("ts_us", ConnectSchema::new(Kind::Int64).optional()),
+        Field::new("ts_ns", ConnectSchema::new(Kind::Int64).optional()),
+    ];
+    let value = ConnectSchema::record(format!("{prefix}.Envelope"), envelope);
+    RecordSchemas { key, value: value.versioned(ENVELOPE_VERSION) }
+}
+
+/// `LogicalDecodingMessageMonitor`: names beside the source block's, whatever the topic.
+fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
+    let source_name = table.source.name.as_str();
+    let namespace = source_name.rsplit_once('.').map_or("", |(namespace, _)| namespace);
+    let record = |name: &str, fields| {
+        ConnectSchema::record(format!("{namespace}.{name}"), fields).versioned(1)
+    };
+    let key = record("MessageKey", fields.first().cloned().into_iter().collect());
+    let value = vec![
+        Field::new("op", ConnectSchema::new(Kind::String)),
+        Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
+        Field::new("source", source_schema(&table.source)),
+        Field::new("transaction", transaction_schema()),
+        Field::new("message", record("Message", fields)),
+    ];
+    RecordSchemas { key: Some(key), value: record("MessageValue", value) }
+}
+
+fn source_schema(layout: &SourceLayout) -> ConnectSchema {
+    let fields = layout.fields.iter().map(|field| {
+        let mut schema = match field.kind {
+            SourceFieldKind::Int32 => ConnectSchema::new(Kind::Int32),
+            SourceFieldKind::Int64 => ConnectSchema::new(Kind::Int64),
+            SourceFieldKind::String => ConnectSchema::new(Kind::String),
+            SourceFieldKind::Snapshot => {
+                ConnectSchema::semantic(Kind::String, "io.debezium.data.Enum")
+                    .parameter("allowed", SNAPSHOT_MARKERS)
+            }
+        };
+        schema.optional = field.optional;
+        if field.kind == SourceFieldKind::Snapshot {
+            schema.default = Some(Literal::Text(SNAPSHOT_DEFAULT.to_owned()));
+        }
+        Field::new(field.name, schema)
+    });
+    ConnectSchema::record(layout.name.as_str(), fields.collect()).versioned(1)
+}
+
+fn transaction_schema() -> ConnectSchema {
+    let fields = vec![
+        Field::new("id", ConnectSchema::new(Kind::String)),
+        Field::new("total_order", ConnectSchema::new(Kind::Int64)),
+        Field::new("data_collection_order", ConnectSchema::new(Kind::Int64)),
+    ];
+    ConnectSchema::record("event.block", fields).versioned(1).optional()
+}
+
+/// The schema of a column of this type, required and without default.
+#[must_use]
+pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
+    use ConnectSchema as Schema;
+    match data_type {
+        ColumnType::Bool => Schema::new(Kind::Boolean),
+        ColumnType::Int16 => Schema::new(Kind::Int16),
+        ColumnType::Int32 => Schema::new(Kind::Int32),
+        ColumnType::Int64 => Schema::new(Kind::Int64),
+        ColumnType::Float32 => Schema::new(Kind::Float32),
+        ColumnType::Float64 => Schema::new(Kind::Float64),
+        ColumnType::Decimal { precision, scale } => {
+            decimal_schema(*scale).parameter(DECIMAL_PRECISION, precision.to_string())
+        }
+        ColumnType::Money { scale } => decimal_schema(*scale),
+        ColumnType::VariableDecimal => variable_decimal_schema(),
+        ColumnType::Text => Schema::new(Kind::String),
+        ColumnType::Bytes => Schema::new(Kind::Bytes),
+        ColumnType::Bits { length } => Schema::semantic(Kind::Bytes, "io.debezium.data.Bits")
+            .parameter("length", length.to_string()),
+        // An hstore is a JSON object in the default mode.
+        ColumnType::Json | ColumnType::Hstore => {
+            Schema::semantic(Kind::String, "io.debezium.data.Json")
+        }
+        ColumnType::Xml => Schema::semantic(Kind::String, "io.debezium.data.Xml"),
+        ColumnType::Uuid => Schema::semantic(Kind::String, "io.debezium.data.Uuid"),
+        ColumnType::Ltree => Schema::semantic(Kind::String, "io.debezium.data.Ltree"),
+        ColumnType::TsVector => Schema::semantic(Kind::String, "io.debezium.data.Tsvector"),
+        // Labels with commas are not escaped, so `allowed` is for people.
+        ColumnType::Enum { labels } => Schema::semantic(Kind::String, "io.debezium.data.Enum")
+            .parameter("allowed", labels.join(",")),
+        ColumnType::Date => Schema::semantic(Kind::Int32, "io.debezium.time.Date"),
+        ColumnType::Time { precision: 0..=3 } => {
+            Schema::semantic(Kind::Int32, "io.debezium.time.Time")
+        }
+        ColumnType::Time { .. } => Schema::semantic(Kind::Int64, "io.debezium.time.MicroTime"),
+        ColumnType::TimeTz { .. } => Schema::semantic(Kind::String, "io.debezium.time.ZonedTime"),
+        ColumnType::Timestamp { precision: 0..=3 } => {
+            Schema::semantic(Kind::Int64, "io.debezium.time.Timestamp")
+        }
+        ColumnType::Timestamp { .. } => {
+            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTimestamp")
+        }
+        ColumnType::TimestampTz { .. } => {
+            Schema::semantic(Kind::String, "io.debezium.time.ZonedTimestamp")
+        }
+        ColumnType::Interval => Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration"),
+        ColumnType::Point => point_schema(),
+        ColumnType::Array(element) => {
+            let mut items = column_schema(element);
+            items.optional = element_optional(element);
+            Schema::new(Kind::Array(Box::new(items)))
+        }
+    }
+}
+
+/// Elements of every array may be null, except those of enums, where Debezium forgot it.
+#[must_use]
+pub fn element_optional(element: &ColumnType) -> bool {
+    !matches!(element, ColumnType::Enum { .. })
+}
+
+fn decimal_schema(scale: i32) -> ConnectSchema {
+    ConnectSchema::semantic(Kind::Bytes, DECIMAL).parameter(DECIMAL_SCALE, scale.to_string())
+}
+
+fn variable_decimal_schema() -> ConnectSchema {
+    let fields = vec![
+        Field::new("scale", ConnectSchema::new(Kind::Int32)),
+        Field::new("value", ConnectSchema::new(Kind::Bytes)),
+    ];
+    ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.VariableScaleDecimal")
+        .documented("Variable scaled decimal")
+}
+
+fn point_schema() -> ConnectSchema {
+    let fields = vec![
+        Field::new("x", ConnectSchema::new(Kind::Float64)),
+        Field::new("y", ConnectSchema::new(Kind::Float64)),
+        Field::new("wkb", ConnectSchema::new(Kind::Bytes).optional()),
+        Field::new("srid", ConnectSchema::new(Kind::Int32).optional()),
+    ];
+    ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.geometry.Point")
+        .documented("Geometry (POINT)")
+}

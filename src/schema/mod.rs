@@ -7,6 +7,9 @@
 pub mod avro;
 pub mod connect;
 pub mod debezium;
+pub(crate) mod jackson;
+pub mod json_schema;
+pub mod names;
 pub mod registry;
 
 use std::sync::Arc;

@@ -65,15 +65,26 @@ impl Receipt {
         }
     }
 
+    /// For tests of what stands behind a sink.
+    #[cfg(test)]
+    pub(crate) fn for_tests(batch: RecordBatch) -> Self {
+        Self::of(batch)
+    }
+
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The furthest point that this batch completes, if it completes one.
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
         self.progress.as_ref()
+    }
+
+    /// The furthest point that this batch completes, if it completes one.
+    #[must_use]
+    pub fn into_progress(self) -> Option<Progress> {
+        self.progress
     }
 
     /// Whether the snapshot's end lies in this batch.

@@ -28,11 +28,17 @@ pub type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 
 /// A configured source. Lives as long as the process; makes one session per run.
 pub trait Source: Send {
+    /// Asked where nothing was ever saved: proves that a beginning is possible and right, and
+    /// gives the checkpoint to be made durable before [`Self::start`] creates anything that would
+    /// outlive a crash. A start that finds what another start left behind then knows it as ours.
+    fn prepare(&mut self) -> SourceFuture<'_, Checkpoint>;
+
     /// Connects, proves identity and reachability against `checkpoint` before one byte is
     /// streamed, creates what the configuration lets it create, and plans the snapshot.
     ///
     /// Fails loudly rather than starting anywhere else than exactly at the checkpoint. With no
-    /// checkpoint it starts from a new snapshot, or from the log's present end, as configured.
+    /// checkpoint, or one whose snapshot is not complete, it starts from a new snapshot, or from the
+    /// log's present end, as configured.
     fn start<'a>(&'a mut self, checkpoint: Option<&'a Checkpoint>) -> SourceFuture<'a, Started>;
 
     /// What `/metrics` and logs call it: `postgresql`.
@@ -114,6 +120,12 @@ impl RawSender {
         Self { sender, budget, budget_bytes }
     }
 
+    /// The memory budget, for the queue-fill metric.
+    #[must_use]
+    pub fn budget(&self) -> std::sync::Arc<tokio::sync::Semaphore> {
+        std::sync::Arc::clone(&self.budget)
+    }
+
     /// Waits for room and hands on. Cancel-safe: a batch is either handed on or still the
     /// caller's loss to repeat, so callers pin the future and keep polling it.
     ///
@@ -142,15 +154,15 @@ pub trait Decode: Send {
         &mut self,
         raw: &'a RawBatch,
         arena: &'a Bump,
-        out: &mut dyn ChangeHandler<'a>,
+        out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError>;
 }
 
 /// Takes what a decoder finds, in order.
-pub trait ChangeHandler<'a> {
+pub trait ChangeHandler {
     /// # Errors
     /// When the change cannot be encoded and the policy is to stop.
-    fn change(&mut self, change: &Change<'a>) -> Result<(), BoxError>;
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError>;
 
     /// Everything up to here is handed on.
     fn progress(&mut self, progress: Progress);
@@ -159,7 +171,7 @@ pub trait ChangeHandler<'a> {
     ///
     /// # Errors
     /// The row's own error, when the policy is to stop.
-    fn undecodable(&mut self, row: Undecodable<'a>) -> Result<(), BoxError>;
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError>;
 }
 
 /// A row that could not be decoded.

@@ -30,6 +30,14 @@ impl Position {
         }
     }
 
+    /// One number for gauges: only its growth and its distance to another say anything.
+    #[must_use]
+    pub fn as_metric(&self) -> u64 {
+        match self {
+            Self::Postgres(position) => position.lsn.0,
+        }
+    }
+
     /// Whether moving from `self` to `next` is progress or standing still.
     #[must_use]
     pub fn may_advance_to(&self, next: &Self) -> bool {

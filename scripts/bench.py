@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""The measurements of scripts/bench, which gives the servers and the binary in the environment.
+
+Every figure of Tailwater stands beside one of the server's own tool on the same data, taken in the
+same run. CPU and peak memory are what the kernel accounted to the process (wait4).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+WORK, BINARY, BIN = (os.environ[n] for n in ("BENCH_WORK", "BENCH_BINARY", "POSTGRES_BIN"))
+PORT, KAFKA, REGISTRY = (os.environ[n] for n in ("POSTGRES_PORT", "KAFKA_BOOTSTRAP", "REGISTRY_URL"))
+ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
+ONLY = os.environ.get("BENCH_ONLY", "drain,transaction,snapshot,latency,start").split(",")
+RATE, LATENCY_SECONDS = 1000, int(os.environ.get("BENCH_LATENCY_SECONDS", "20"))
+
+COLUMNS = """id bigint primary key, a int not null, b bigint, c text, d varchar(40), e boolean,
+    f double precision, g numeric(12,2), h timestamptz, i uuid"""
+VALUES = """i, i % 1000, i * 37, 'customer ' || i, 'code-' || i % 977, i % 2 = 0, i / 7.0,
+    (i % 100000) / 100.0, '2024-02-29 01:02:03+00'::timestamptz + i * interval '1 s',
+    md5(i::text)::uuid"""
+short = []
+
+
+def psql(sql, database="bench", **more):
+    command = [f"{BIN}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1",
+               "-p", PORT, "-U", "postgres", "-d", database]
+    return subprocess.run(command, input=sql, text=True, check=True, capture_output=True, **more).stdout.strip()
+
+
+def config(name, table, mode="no_data"):
+    path = f"{WORK}/{name}.yaml"
+    with open(path, "w") as file:
+        json.dump({
+            "pipeline": name,
+            "source": {"postgres": {
+                "host": "127.0.0.1", "port": int(PORT), "database": "bench", "user": "postgres",
+                "tls": {"mode": "disable"}, "tables": {"include": [f"public.{table}"]}}},
+            "snapshot": {"mode": mode},
+            "format": {"avro": {"registry": {"url": REGISTRY}}},
+            "sink": {"kafka": {"bootstrap_servers": [KAFKA],
+                               "topics": {"partitions": 3, "replication_factor": 1}}},
+            "offsets": {"file": {"path": f"{WORK}/offsets"}},
+            "admin": {"listen": "127.0.0.1:0"},
+        }, file)
+    return path
+
+
+class Run:
+    """A run of Tailwater to its end: seconds, CPU seconds, peak resident MiB."""
+
+    def __init__(self, path, *args):
+        self.begin = time.monotonic()
+        self.log = path + ".log"
+        self.process = subprocess.Popen([BINARY, "run", "-c", path, *args],
+                                        stdout=subprocess.DEVNULL, stderr=open(self.log, "a"))
+
+    def end(self):
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.seconds = time.monotonic() - self.begin
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu, self.mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        if self.process.returncode != 0:
+            sys.exit(f"tailwater ended with {self.process.returncode}:\n{open(self.log).read()[-3000:]}")
+        return self
+
+
+def report(what, figure, good, target):
+    verdict = "ok" if good else "SHORT"
+    if not good:
+        short.append(what)
+    print(f"{what:44} {figure:>44}   {target:>12}  {verdict}", flush=True)
+
+
+def fill(table, first, n, per_transaction):
+    psql(f"""do $$ begin for n in 0 .. {(n - 1) // per_transaction} loop
+        insert into {table} select {VALUES} from generate_series(
+            {first}::bigint + n * {per_transaction}, {first} + least((n + 1) * {per_transaction}, {n}) - 1) i;
+        commit; end loop; end $$;""")
+
+
+def records(topic):
+    """Records in a topic, by its watermarks."""
+    from confluent_kafka import Consumer, TopicPartition
+    consumer = Consumer({"bootstrap.servers": KAFKA, "group.id": "bench"})
+    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    total = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions)
+    consumer.close()
+    return total
+
+
+def drain(name, table, n, per_transaction):
+    """A backlog read by pg_recvlogical through a copy of the slot, then by Tailwater."""
+    psql(f"create table {table} ({COLUMNS})")
+    path = config(name, table)
+    Run(path, "--until", "caught-up").end()
+    fill(table, 1, n, per_transaction)
+    psql(f"checkpoint; select pg_copy_logical_replication_slot('{name}', '{name}_copy')")
+    end = psql("select pg_current_wal_flush_lsn()")
+    begin = time.monotonic()
+    subprocess.run([f"{BIN}/pg_recvlogical", "-h", "127.0.0.1", "-p", PORT, "-U", "postgres", "-d", "bench",
+                    "-S", f"{name}_copy", "-o", "proto_version=1", "-o", f"publication_names={name}",
+                    "--start", "--no-loop", f"--endpos={end}", "-f", f"{WORK}/received"], check=True)
+    baseline = time.monotonic() - begin
+    os.remove(f"{WORK}/received")
+    psql(f"select pg_drop_replication_slot('{name}_copy')")
+    run = Run(path, "--until", "caught-up").end()
+    found = records(f"{name}.public.{table}")
+    if found != n:
+        sys.exit(f"{found} records of {n}")
+    psql(f"select pg_drop_replication_slot('{name}')")
+    return n / baseline, run
+
+
+def measure_drain():
+    baseline, run = drain("bench_drain", "drain", ROWS, 1000)
+    rate = ROWS / run.seconds
+    report(f"drain of {ROWS} inserts to Kafka as Avro",
+           f"{rate / 1000:.1f} k/s, pg_recvlogical {baseline / 1000:.1f} k/s: {rate / baseline:.2f}",
+           rate / baseline >= 0.6, ">= 0.60")
+    report("CPU of our process", f"{run.cpu / ROWS * 1e6:.2f} µs an event", run.cpu / ROWS <= 4e-6, "<= 4 µs")
+    report("peak resident memory", f"{run.mib:.0f} MiB", run.mib <= 96, "<= 96 MiB")
+
+
+def measure_transaction():
+    baseline, run = drain("bench_large", "large", 2 * ROWS, 2 * ROWS)
+    rate = 2 * ROWS / run.seconds
+    report(f"one transaction of {2 * ROWS} rows",
+           f"{rate / 1000:.1f} k/s, pg_recvlogical {baseline / 1000:.1f} k/s: {rate / baseline:.2f}", True, "")
+    report("peak resident memory", f"{run.mib:.0f} MiB", run.mib <= 96, "<= 96 MiB")
+
+
+def measure_snapshot():
+    psql(f"create table snap ({COLUMNS})")
+    fill("snap", 1, ROWS, 100000)
+    psql("vacuum analyze snap")
+    begin = time.monotonic()
+    with open("/dev/null", "w") as null:
+        subprocess.run([f"{BIN}/psql", "-X", "-q", "-h", "127.0.0.1", "-p", PORT, "-U", "postgres", "-d", "bench",
+                        "-c", "copy snap to stdout"], stdout=null, check=True)
+    copy = time.monotonic() - begin
+    run = Run(config("bench_snapshot", "snap", "initial_only")).end()
+    found = records("bench_snapshot.public.snap")
+    if found != ROWS:
+        sys.exit(f"{found} records of {ROWS}")
+    report(f"snapshot of {ROWS} rows",
+           f"{ROWS / run.seconds / 1000:.1f} k/s, COPY {ROWS / copy / 1000:.1f} k/s: {copy / run.seconds:.2f}",
+           copy / run.seconds >= 0.5, ">= 0.50")
+    report("CPU, peak resident memory", f"{run.cpu / ROWS * 1e6:.2f} µs a row, {run.mib:.0f} MiB",
+           run.mib <= 96, "<= 96 MiB")
+
+
+class Watch:
+    """A stock consumer that notes when each record of a topic was there for it."""
+
+    def __init__(self, topic):
+        from confluent_kafka import Consumer
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+        from confluent_kafka.schema_registry.avro import AvroDeserializer
+        from confluent_kafka.serialization import MessageField, SerializationContext
+        self.decode = AvroDeserializer(SchemaRegistryClient({"url": REGISTRY}))
+        self.context = SerializationContext(topic, MessageField.VALUE)
+        self.consumer = Consumer({"bootstrap.servers": KAFKA, "group.id": f"watch-{time.time()}",
+                                  "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10})
+        self.consumer.subscribe([topic])
+        self.seen, self.stopped = [], False
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        while not self.stopped:
+            for message in self.consumer.consume(1000, 0.01):
+                now = time.time()
+                if message.error() or message.value() is None:
+                    continue
+                value = self.decode(message.value(), self.context)
+                self.seen.append((now, value["source"]["ts_us"] / 1e6))
+        self.consumer.close()
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+        return self.seen
+
+
+def streaming(name, table):
+    """Tailwater that streams a table whose topic exists, and a consumer of it."""
+    psql(f"create table {table} ({COLUMNS})")
+    path = config(name, table)
+    Run(path, "--until", "caught-up").end()
+    fill(table, 0, 1, 1)
+    Run(path, "--until", "caught-up").end()
+    watch = Watch(f"{name}.public.{table}")
+    while not watch.seen:
+        time.sleep(0.05)
+    return path, watch
+
+
+def measure_latency():
+    path, watch = streaming("bench_latency", "paced")
+    run = Run(path)
+    time.sleep(2)
+    script = f"{WORK}/paced.sql"
+    with open(script, "w") as file:
+        file.write(f"\\set i random(1, 1000000000000)\ninsert into paced select {VALUES} "
+                   "from (select :i::bigint as i) s on conflict do nothing\n")
+    subprocess.run([f"{BIN}/pgbench", "-n", "-h", "127.0.0.1", "-p", PORT, "-U", "postgres", "-c", "4",
+                    "-R", str(RATE), "-T", str(LATENCY_SECONDS), "-f", script, "bench"],
+                   check=True, capture_output=True)
+    time.sleep(1)
+    run.process.terminate()
+    run.end()
+    delays = sorted((arrived - committed) * 1000 for arrived, committed in watch.stop()[1:])
+    if len(delays) < RATE * LATENCY_SECONDS * 0.8:
+        sys.exit(f"only {len(delays)} records arrived")
+    at = lambda p: delays[min(len(delays) - 1, int(len(delays) * p))]
+    report(f"commit to consumer at {RATE} transactions/s",
+           f"p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, max {delays[-1]:.0f} ms", at(0.99) <= 30, "p99 <= 30 ms")
+
+
+def measure_start():
+    path, watch = streaming("bench_start", "first")
+    times = []
+    for n in range(1, 6):
+        psql(f"insert into first select {VALUES} from generate_series({n}, {n}) i")
+        before, begin = len(watch.seen), time.time()
+        run = Run(path)
+        while len(watch.seen) == before and run.process.poll() is None and time.time() < begin + 30:
+            time.sleep(0.005)
+        if len(watch.seen) == before:
+            sys.exit("no first event: " + open(run.log).read()[-3000:])
+        times.append(watch.seen[before][0] - begin)
+        run.process.terminate()
+        run.end()
+    watch.stop()
+    times.sort()
+    report("start to first event at the consumer", f"median {times[2] * 1000:.0f} ms, max {times[-1] * 1000:.0f} ms",
+           times[2] <= 1, "<= 1 s")
+
+
+psql("create database bench", "postgres")
+for name in ONLY:
+    globals()[f"measure_{name}"]()
+print("short of the target: " + (", ".join(short) or "nothing"))

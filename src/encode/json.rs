@@ -1,0 +1,96 @@
+//! JSON as Kafka Connect's `JsonConverter` writes it.
+
+use super::emit::{Emit, Nullability, Wire, WireFormat};
+use crate::schema::jackson;
+
+pub(crate) struct JsonFormat;
+
+impl WireFormat for JsonFormat {
+    type Out<'a> = Json<'a>;
+
+    fn over(buffer: &mut Vec<u8>) -> Json<'_> {
+        Json(buffer)
+    }
+}
+
+pub(crate) struct Json<'a>(&'a mut Vec<u8>);
+
+impl Wire for Json<'_> {
+    fn glue(&mut self, text: &[u8]) {
+        self.0.extend_from_slice(text);
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Emit for Json<'_> {
+    fn some(&mut self, _: Nullability) {}
+
+    fn none(&mut self, _: Nullability) {
+        self.0.extend_from_slice(b"null");
+    }
+
+    fn bool(&mut self, value: bool) {
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn int(&mut self, value: i64) {
+        jackson::write_int(self.0, value);
+    }
+
+    fn float32(&mut self, value: f32) {
+        jackson::write_float32(self.0, value);
+    }
+
+    fn float64(&mut self, value: f64) {
+        jackson::write_float64(self.0, value);
+    }
+
+    fn text(&mut self, value: &str) {
+        jackson::write_string(self.0, value);
+    }
+
+    fn ascii(&mut self, value: &[u8]) {
+        self.0.push(b'"');
+        self.0.extend_from_slice(value);
+        self.0.push(b'"');
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        jackson::write_base64(self.0, value);
+    }
+
+    fn array_start(&mut self, _: usize) {
+        self.0.push(b'[');
+    }
+
+    fn array_item(&mut self, index: usize) {
+        if index > 0 {
+            self.0.push(b',');
+        }
+    }
+
+    fn array_end(&mut self, _: usize) {
+        self.0.push(b']');
+    }
+
+    fn variable_decimal(&mut self, scale: i32, unscaled: &[u8]) {
+        self.glue(b"{\"scale\":");
+        self.int(i64::from(scale));
+        self.glue(b",\"value\":");
+        self.bytes(unscaled);
+        self.glue(b"}");
+    }
+
+    fn point(&mut self, x: f64, y: f64, wkb: &[u8]) {
+        self.glue(b"{\"x\":");
+        self.float64(x);
+        self.glue(b",\"y\":");
+        self.float64(y);
+        self.glue(b",\"wkb\":");
+        self.bytes(wkb);
+        self.glue(b",\"srid\":null}");
+    }
+}

@@ -1,0 +1,31 @@
+//! Named places to crash at, for the fault tests. Empty unless the `failpoints` feature is on.
+//!
+//! `FAILPOINTS="checkpointed=3*off->return"` ends the process like a power cut at the fourth time
+//! that the place is passed: no destructor runs, nothing is flushed.
+
+/// After a batch was read from the source, before anything was done with it.
+pub const READ: &str = "read";
+/// After a batch was encoded, before the sink has it.
+pub const ENCODE: &str = "encode";
+/// After the first record of a batch was given to the producer.
+pub const SEND: &str = "send";
+/// After a batch became durable in the sink, before anybody knows.
+pub const DELIVERED: &str = "delivered";
+/// After a checkpoint became durable, before the source hears of it.
+pub const CHECKPOINTED: &str = "checkpointed";
+/// After the source was told.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
+/// Dies here if the test says so.
+pub fn hit(name: &'static str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |_| -> () { std::process::abort() });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}
+
+/// Reads `FAILPOINTS` once, at the start of the process.
+pub fn setup() {
+    #[cfg(feature = "failpoints")]
+    std::mem::forget(fail::FailScenario::setup());
+}

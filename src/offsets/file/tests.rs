@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::offsets::position::{Lsn, Position, PostgresPosition};
+use crate::offsets::{SnapshotState, SourceIdentity};
+
+fn checkpoint(counter: u64) -> Checkpoint {
+    Checkpoint {
+        pipeline: "shop".to_owned(),
+        identity: SourceIdentity::Postgres {
+            system_id: "7".to_owned(),
+            database_oid: 16384,
+            database: "shop".to_owned(),
+            slot: "shop".to_owned(),
+        },
+        snapshot: SnapshotState::Complete,
+        position: Position::Postgres(PostgresPosition {
+            system_id: "7".to_owned(),
+            timeline: 1,
+            lsn: Lsn(100 + counter),
+        }),
+        partitions: BTreeMap::from([("shop.public.orders".to_owned(), 3)]),
+        counter,
+        written_by: "0.1.0".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_was_saved_last_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    assert_eq!(store.load().await.unwrap(), None);
+    for counter in 1..=5 {
+        store.save(&checkpoint(counter)).await.unwrap();
+        assert_eq!(store.load().await.unwrap(), Some(checkpoint(counter)));
+    }
+    store.reset().await.unwrap();
+    assert_eq!(store.load().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_write_torn_at_any_byte_leaves_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    store.save(&checkpoint(1)).await.unwrap();
+    store.save(&checkpoint(2)).await.unwrap();
+    let whole = std::fs::read(store.slot_path(3)).unwrap();
+    let next = frame(&checkpoint(3));
+    for cut in 0..next.len() {
+        // The new bytes up to the cut over the old content, as an interrupted write leaves them.
+        let mut torn = next[..cut].to_vec();
+        torn.extend_from_slice(whole.get(cut..).unwrap_or_default());
+        std::fs::write(store.slot_path(3), &torn).unwrap();
+        let loaded = store.load().await.unwrap().unwrap();
+        let expected = if torn == next { 3 } else { 2 };
+        assert!(loaded == checkpoint(expected), "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn when_every_copy_is_damaged_it_is_said_and_not_taken_for_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    store.save(&checkpoint(1)).await.unwrap();
+    for junk in [&b""[..], b"TW", b"TWOF\x01\0\0\0\xff\xff\xff\xff\0\0\0\0{}", &[0u8; 64]] {
+        std::fs::write(store.slot_path(1), junk).unwrap();
+        let error = store.load().await.unwrap_err();
+        assert!(matches!(error, OffsetError::Torn { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn offsets_of_another_pipeline_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    store.save(&checkpoint(1)).await.unwrap();
+    std::fs::copy(store.slot_path(1), folder.path().join("other.offsets.b")).unwrap();
+    let error = FileOffsetStore::open(folder.path(), "other").unwrap().load().await.unwrap_err();
+    assert!(matches!(error, OffsetError::Foreign { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    let mut bytes = frame(&checkpoint(1));
+    bytes[4] = 2;
+    std::fs::write(store.slot_path(1), &bytes).unwrap();
+    let error = store.load().await.unwrap_err();
+    assert!(matches!(error, OffsetError::Newer { found: 2, supported: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_second_process_meets_the_lock_and_learns_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    let Err(OffsetError::Locked { holder, .. }) = FileOffsetStore::open(folder.path(), "shop")
+    else {
+        panic!("the lock is held");
+    };
+    assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+    drop(first);
+    FileOffsetStore::open(folder.path(), "shop").unwrap();
+}

@@ -1,0 +1,348 @@
+//! One run: from a durable checkpoint to an end or an error.
+//!
+//! Ends travel with the rows: the session closes its channel, the transcoder then closes its own,
+//! the sink finishes what it has and closes the receipts, and only then is the run over. So a
+//! stop, a lost source and a reached goal all drain alike, and a failed sink ends everything at
+//! once. A drain has a deadline; what it does not finish is sent again by the next run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::Encoder;
+use crate::offsets::{
+    Checkpoint, Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck,
+};
+use crate::pipeline::report::Reporter;
+use crate::pipeline::transcode::{DeadLetters, Transcoder};
+use crate::pipeline::{Outcome, RunError, Until};
+use crate::sinks::{Receipt, Sink};
+use crate::sources::{RawSender, Source, Started};
+use crate::stats::Stats;
+
+/// Batches of wire bytes between session and transcoder; their bytes are bounded by the budget.
+const RAW_BATCHES_MAX: usize = 64;
+/// Encoded batches between transcoder and sink; the sink holds more in flight itself.
+const RECORD_BATCHES_MAX: usize = 4;
+const RECEIPTS_MAX: usize = 64;
+/// How long tasks that have nothing left to do may take to notice.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Partition counts that the sink has seen, shared with the checkpoint; locked once per new topic
+/// and once per save.
+pub type Partitions = Arc<Mutex<BTreeMap<String, u32>>>;
+
+/// What a run is made of. Everything but the source is made anew for each run.
+pub trait Parts: Send {
+    fn source(&mut self) -> &mut dyn Source;
+
+    /// Opens the offset store and takes its lock.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or somebody else holds it.
+    fn open_store(
+        &mut self,
+    ) -> impl Future<Output = Result<Box<dyn OffsetStore>, OffsetError>> + Send;
+
+    /// # Errors
+    /// When the sink's client cannot be made.
+    fn make_sink(&mut self, partitions: &Partitions) -> Result<Box<dyn Sink>, RunError>;
+
+    /// # Errors
+    /// When the registry's client cannot be made.
+    fn make_encoder(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<(Encoder, DeadLetters), RunError>;
+}
+
+/// Limits of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub memory_bytes: u32,
+    pub checkpoint_interval: Duration,
+    pub drain_timeout: Duration,
+}
+
+/// Runs until told to stop, until the goal is reached, or until the first error.
+///
+/// # Errors
+/// Whatever ended the run. Everything that became durable before is checkpointed.
+pub async fn run(
+    parts: &mut impl Parts,
+    limits: Limits,
+    until: Until,
+    stats: &Arc<Stats>,
+    stop: &CancellationToken,
+) -> Result<Outcome, RunError> {
+    let begin = begin(parts, limits, until, stats);
+    let mut running = tokio::select! {
+        biased;
+        // 1. A stop while starting: nothing is in flight, nothing needs finishing.
+        () = stop.cancelled() => return Ok(ended_by_stop(until)),
+        // 2. The start itself.
+        running = begin => running?,
+    };
+    running.finish(stop).await
+}
+
+async fn begin(
+    parts: &mut impl Parts,
+    limits: Limits,
+    until: Until,
+    stats: &Arc<Stats>,
+) -> Result<Running, RunError> {
+    let mut store = parts.open_store().await?;
+    let loaded = match store.load().await? {
+        Some(loaded) => Some(loaded),
+        None => Some(first_checkpoint(parts, &mut *store).await?),
+    };
+    let started = parts.source().start(loaded.as_ref()).await.map_err(RunError::Source)?;
+    let Started { checkpoint, session, decoder, log_end } = started;
+    tracing::info!(
+        position = %checkpoint.position, snapshot = ?checkpoint.snapshot,
+        offsets = store.location(), "source is ready"
+    );
+    let partitions = Partitions::new(Mutex::new(checkpoint.partitions.clone()));
+    let stop_all = CancellationToken::new();
+    let sink = parts.make_sink(&partitions)?;
+    let (encoder, dead_letters) = parts.make_encoder(&stop_all)?;
+    let checkpointer = Checkpointer::begin(store, loaded.as_ref(), checkpoint).await?;
+
+    let (raw_sender, raw) = mpsc::channel(RAW_BATCHES_MAX);
+    let (batch_sender, batches) = mpsc::channel(RECORD_BATCHES_MAX);
+    let (receipt_sender, receipts) = mpsc::channel(RECEIPTS_MAX);
+    let (acks, ack_receiver) = watch::channel(None);
+    let raw_sender = RawSender::new(raw_sender, limits.memory_bytes);
+    let reporter = Reporter::new(Arc::clone(stats), raw_sender.budget(), limits.memory_bytes);
+    reporter.started(checkpointer.checkpoint(), &log_end);
+    let stop_session = stop_all.child_token();
+    let session = session.run(raw_sender, ack_receiver, stop_session.clone());
+    let sink = sink.run(batches, receipt_sender, stop_all.clone());
+    let transcoder = Transcoder::new(decoder, encoder, dead_letters, Arc::clone(stats));
+    Ok(Running {
+        session: spawn(session),
+        sink: spawn(sink),
+        transcoder: spawn_thread(move || transcoder.run(raw, &batch_sender)),
+        checkpointer,
+        receipts,
+        acks,
+        partitions,
+        log_end,
+        stop_session,
+        stop_all,
+        limits,
+        until,
+        reached: false,
+        reporter,
+    })
+}
+
+/// Durable before anything is made on the source, so that nothing made there is ever a stranger.
+async fn first_checkpoint(
+    parts: &mut impl Parts,
+    store: &mut dyn OffsetStore,
+) -> Result<Checkpoint, RunError> {
+    let mut first = parts.source().prepare().await.map_err(RunError::Source)?;
+    first.counter = 1;
+    store.save(&first).await?;
+    Ok(first)
+}
+
+struct Running {
+    session: Task<crate::sources::BoxError>,
+    sink: Task<crate::sinks::BoxError>,
+    transcoder: oneshot::Receiver<Result<(), RunError>>,
+    checkpointer: Checkpointer,
+    receipts: mpsc::Receiver<Receipt>,
+    acks: watch::Sender<Option<SourceAck>>,
+    partitions: Partitions,
+    log_end: crate::offsets::position::Position,
+    stop_session: CancellationToken,
+    /// Cancelled when the run is given up: nothing waits for anything any more.
+    stop_all: CancellationToken,
+    limits: Limits,
+    until: Until,
+    reached: bool,
+    reporter: Reporter,
+}
+
+impl Running {
+    async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
+        let drained = self.deliver_all(stop).await;
+        let saved = match drained {
+            Ok(()) => self.save().await,
+            Err(error) => Err(error),
+        };
+        let ended = self.join().await;
+        let session_stopped_alone = ended? == SessionEnd::Alone;
+        saved?;
+        self.check_reached();
+        if self.reached {
+            return Ok(Outcome::Reached);
+        }
+        if stop.is_cancelled() {
+            return Ok(ended_by_stop(self.until));
+        }
+        debug_assert!(session_stopped_alone, "somebody ended the run");
+        Err(RunError::EndedEarly { task: "source session" })
+    }
+
+    /// Takes receipts and writes checkpoints until the sink has closed.
+    async fn deliver_all(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
+        let mut tick = tokio::time::interval(self.limits.checkpoint_interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut draining: Option<Instant> = None;
+        loop {
+            let deadline = draining.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                biased;
+                // 1. Told to stop: the session goes first, the rest follows by itself.
+                () = stop.cancelled(), if draining.is_none() => {
+                    self.reporter.stopping();
+                    self.stop_session.cancel();
+                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                }
+                // 2. The session ended by itself: the same drain.
+                () = self.session.ended(), if draining.is_none() => {
+                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                }
+                // 3. A drain that takes too long is given up.
+                () = tokio::time::sleep_until(deadline), if draining.is_some() => {
+                    return Err(RunError::Drain { timeout_ms: self.limits.drain_timeout.as_millis() });
+                }
+                // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
+                _ = tick.tick(), if self.checkpointer.is_behind() => self.save().await?,
+                // 5. What became durable.
+                receipt = self.receipts.recv() => match receipt {
+                    Some(receipt) => self.deliver(receipt),
+                    None => return Ok(()),
+                },
+            }
+            if self.reached && draining.is_none() {
+                self.stop_session.cancel();
+                draining = Some(Instant::now() + self.limits.drain_timeout);
+            }
+        }
+    }
+
+    fn deliver(&mut self, receipt: Receipt) {
+        self.reporter.delivered(&receipt);
+        self.checkpointer.deliver(receipt);
+    }
+
+    async fn save(&mut self) -> Result<(), RunError> {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(ack) = self.checkpointer.save(&partitions).await? {
+            self.reporter.checkpointed(self.checkpointer.checkpoint());
+            self.acks.send_replace(Some(ack));
+        }
+        self.check_reached();
+        Ok(())
+    }
+
+    fn check_reached(&mut self) {
+        let checkpoint = self.checkpointer.checkpoint();
+        let snapshot_done = checkpoint.snapshot != SnapshotState::Running;
+        self.reached = match self.until {
+            Until::Stopped => false,
+            Until::Snapshot => snapshot_done,
+            Until::CaughtUp => snapshot_done && self.log_end.may_advance_to(&checkpoint.position),
+        };
+    }
+
+    /// Waits for every part, and reports the error that came first on the way of a row.
+    async fn join(&mut self) -> Result<SessionEnd, RunError> {
+        let alone = !self.stop_session.is_cancelled();
+        self.stop_session.cancel();
+        // What is still alive here was given up or has nothing left to do.
+        self.stop_all.cancel();
+        let session = self.session.finish().await;
+        let sink = self.sink.finish().await;
+        let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
+        sink.map_err(RunError::Sink)?;
+        match transcoder {
+            Ok(Ok(result)) => result?,
+            // The thread is stuck in a look-up that is bounded itself; nothing waits for it.
+            Err(_) => {}
+            Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
+        }
+        session.map_err(RunError::Source)?;
+        Ok(if alone { SessionEnd::Alone } else { SessionEnd::Told })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SessionEnd {
+    Alone,
+    Told,
+}
+
+fn ended_by_stop(until: Until) -> Outcome {
+    match until {
+        Until::Stopped => Outcome::Stopped,
+        Until::Snapshot | Until::CaughtUp => Outcome::Incomplete,
+    }
+}
+
+/// A task that dies with its owner.
+struct Task<E> {
+    handle: JoinHandle<Result<(), E>>,
+    result: Option<Result<(), E>>,
+}
+
+impl<E> Task<E> {
+    /// Cancel-safe: the result is kept for [`Self::finish`].
+    async fn ended(&mut self) {
+        if self.result.is_none() {
+            self.result = Some(unpanic((&mut self.handle).await));
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), E> {
+        if tokio::time::timeout(GOODBYE, self.ended()).await.is_err() {
+            self.handle.abort();
+        }
+        self.result.take().unwrap_or(Ok(()))
+    }
+}
+
+impl<E> Drop for Task<E> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+/// A panic in a task is our own mistake: it goes on up, and the process ends without a checkpoint
+/// that it might have spoiled.
+fn unpanic<E>(joined: Result<Result<(), E>, tokio::task::JoinError>) -> Result<(), E> {
+    match joined {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "owned by `Task`, which aborts it when dropped")]
+fn spawn<E: Send + 'static>(
+    future: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Task<E> {
+    Task { handle: tokio::spawn(future), result: None }
+}
+
+fn spawn_thread(
+    work: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+) -> oneshot::Receiver<Result<(), RunError>> {
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("transcoder".to_owned()).spawn(move || {
+        // Nobody listens any more when the run was given up.
+        drop(sender.send(work()));
+    });
+    thread.expect("a process that could start tasks can start one more thread");
+    receiver
+}

@@ -1,0 +1,235 @@
+//! The transcoder: wire bytes in, records out, on a thread of its own.
+//!
+//! It is the only place that knows both the decoder and the encoder, and it owns the arena that
+//! the values of a batch live in. In steady state nothing is allocated per row: the arena keeps
+//! its chunks, and a batch costs one buffer.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bumpalo::Bump;
+use tokio::sync::mpsc;
+
+use crate::change::{Change, EventId, Progress};
+use crate::config::DeadLetterPolicy;
+use crate::disposition::{Diagnose, Disposition};
+use crate::encode::Encoder;
+use crate::failpoint;
+use crate::pipeline::RunError;
+use crate::pipeline::report::TableCounts;
+use crate::record::{Boundary, RecordBatch, TopicId};
+use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
+use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
+use crate::stats::{DeadLetterKind, Stats};
+
+/// Records are usually about this much larger than the wire bytes they are made of; a first guess
+/// at the buffer, not a limit.
+const GROWTH: usize = 3;
+/// Chunks of the arena beyond this are given back after an unusually large batch.
+const ARENA_KEPT_BYTES: usize = 8 << 20;
+
+pub struct Transcoder {
+    decoder: Box<dyn Decode>,
+    encoder: Encoder,
+    dead_letters: DeadLetters,
+    stats: std::sync::Arc<Stats>,
+    counts: TableCounts,
+    next_sequence: u64,
+    /// The last position seen, for metrics.
+    read_position: u64,
+}
+
+/// What is done with rows that have no place in a schema.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetters {
+    pub policy: DeadLetterPolicy,
+    pub topic: TopicId,
+}
+
+impl Transcoder {
+    #[must_use]
+    pub fn new(
+        decoder: Box<dyn Decode>,
+        encoder: Encoder,
+        dead_letters: DeadLetters,
+        stats: std::sync::Arc<Stats>,
+    ) -> Self {
+        Self {
+            decoder,
+            encoder,
+            dead_letters,
+            stats,
+            counts: TableCounts::default(),
+            next_sequence: 0,
+            read_position: 0,
+        }
+    }
+
+    /// Works until either end closes.
+    ///
+    /// # Errors
+    /// The first row that can go nowhere. Batches before it are handed on.
+    pub fn run(
+        mut self,
+        mut raw: mpsc::Receiver<RawBatch>,
+        out: &mpsc::Sender<RecordBatch>,
+    ) -> Result<(), RunError> {
+        let mut arena = Bump::new();
+        while let Some(batch) = raw.blocking_recv() {
+            failpoint::hit(failpoint::READ);
+            let (mut records, result) = self.transcode(&batch, &arena);
+            arena.reset();
+            if arena.allocated_bytes() > ARENA_KEPT_BYTES {
+                arena = Bump::new();
+            }
+            // What came before a bad row is whole records and leaves; a boundary behind it cannot
+            // exist yet, so nothing is passed over.
+            if !records.is_empty() {
+                records.sequence = self.next_sequence;
+                self.next_sequence += 1;
+                records.read_at = Some(batch.read_at);
+                records.budget = batch.budget;
+                failpoint::hit(failpoint::ENCODE);
+                if out.blocking_send(records).is_err() {
+                    return Ok(());
+                }
+            }
+            result.map_err(RunError::Transcode)?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, raw: &RawBatch, out: &RecordBatch, n_dead: u64) {
+        let n_rows = self.counts.flush(&self.stats);
+        let n_bytes = u64::try_from(raw.data.len()).unwrap_or(u64::MAX);
+        if n_dead > 0 {
+            self.stats.dead_letters(DeadLetterKind::Conversion, n_dead);
+        }
+        match raw.stage {
+            Stage::Snapshot { .. } => self.stats.snapshot.add(n_rows, n_bytes),
+            Stage::SnapshotTableEnd { .. } => self.stats.snapshot.table_done(),
+            Stage::SnapshotEnd => {}
+            Stage::Stream => {
+                if let Some(boundary) = out.boundaries.last() {
+                    self.read_position = boundary.progress.position().as_metric();
+                }
+                self.stats.read(n_bytes, self.read_position, raw.read_at);
+            }
+        }
+    }
+
+    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), BoxError>) {
+        let mut handler = Handler {
+            encoder: &mut self.encoder,
+            dead_letters: self.dead_letters,
+            now_ns: now_ns(),
+            out: RecordBatch {
+                data: Vec::with_capacity(raw.data.len().saturating_mul(GROWTH)),
+                records: Vec::with_capacity(raw.messages.len()),
+                ..RecordBatch::default()
+            },
+            counts: &mut self.counts,
+            stats: &self.stats,
+            n_dead: 0,
+        };
+        let result = self.decoder.decode(raw, arena, &mut handler);
+        let Handler { out, n_dead, .. } = handler;
+        self.report(raw, &out, n_dead);
+        (out, result)
+    }
+}
+
+/// Takes the changes of one batch.
+struct Handler<'h> {
+    encoder: &'h mut Encoder,
+    dead_letters: DeadLetters,
+    now_ns: i64,
+    out: RecordBatch,
+    counts: &'h mut TableCounts,
+    stats: &'h Stats,
+    n_dead: u64,
+}
+
+impl Handler<'_> {
+    fn bury(&mut self, letter: &DeadLetter<'_>) {
+        dead_letter::append(&mut self.out, self.dead_letters.topic, letter);
+        self.n_dead += 1;
+    }
+
+    /// Whether the policy lets the pipeline go on without this row.
+    fn may_bury(&self, error: &dyn Diagnose) -> bool {
+        error.disposition() == Disposition::DeadLetter
+            && self.dead_letters.policy == DeadLetterPolicy::DeadLetter
+    }
+}
+
+impl ChangeHandler for Handler<'_> {
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
+        match self.encoder.encode(change, self.now_ns, &mut self.out) {
+            Ok(()) => {
+                self.counts.count(change.table, self.stats);
+                Ok(())
+            }
+            Err(error) if self.may_bury(&error) => {
+                let table = change.table.path.join(".");
+                self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
+                Ok(())
+            }
+            Err(error) => Err(Box::new(error)),
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        let records = self.out.records.len();
+        // Many short transactions in one batch: only the last position can matter.
+        if let Some(last) = self.out.boundaries.last_mut()
+            && matches!((&last.progress, &progress), (Progress::Stream(_), Progress::Stream(_)))
+        {
+            *last = Boundary { records, progress };
+        } else {
+            self.out.boundaries.push(Boundary { records, progress });
+        }
+    }
+
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+        if !self.may_bury(&*row.error) {
+            return Err(row.error);
+        }
+        self.bury(&letter(row.table, row.id, row.raw, &*row.error, self.now_ns));
+        Ok(())
+    }
+}
+
+fn letter<'a>(
+    table: &'a str,
+    id: EventId<'a>,
+    raw: &'a [u8],
+    error: &'a dyn Diagnose,
+    now_ns: i64,
+) -> DeadLetter<'a> {
+    DeadLetter {
+        kind: FailureKind::Conversion,
+        error: chain(error),
+        table,
+        id: Some(id),
+        raw,
+        now_ns,
+        ..DeadLetter::default()
+    }
+}
+
+fn chain(error: &dyn Diagnose) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The wall clock in nanoseconds since the epoch: read once per batch, not per row.
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,167 @@
+//! One row on the wire to one row of [`Value`]s, by the plan of its relation.
+
+use bumpalo::Bump;
+
+use crate::change::{Before, Op, Row};
+use crate::sources::postgres::copy::CopyRow;
+use crate::sources::postgres::decode_error::{CopyError, ValueError};
+use crate::sources::postgres::pgoutput::{Field, OldTuple, ParseError, Tuple};
+use crate::sources::postgres::table::{Described, PlanColumn};
+use crate::sources::postgres::{binary, text};
+use crate::value::Value;
+
+/// Why a row gives no values. Columns are indexes into the plan.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RowFault {
+    /// A null where the catalogue promised none: the promise is withdrawn and the row read again.
+    UnexpectedNull {
+        column: usize,
+    },
+    Value {
+        column: usize,
+        error: ValueError,
+    },
+    Count {
+        expected: usize,
+        found: usize,
+    },
+    Parse(ParseError),
+    Copy(CopyError),
+}
+
+impl From<ParseError> for RowFault {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
+    }
+}
+
+impl From<CopyError> for RowFault {
+    fn from(error: CopyError) -> Self {
+        Self::Copy(error)
+    }
+}
+
+/// A row change on the wire.
+#[derive(Clone, Copy)]
+pub(crate) enum RowMessage<'a> {
+    Insert { new: Tuple<'a> },
+    Update { old: Option<OldTuple<'a>>, new: Tuple<'a> },
+    Delete { old: OldTuple<'a> },
+}
+
+/// Operation, old and new image.
+pub(crate) type Images<'a> = (Op, Option<Before<'a>>, Option<Row<'a>>);
+
+pub(crate) fn images<'a>(
+    described: &Described,
+    message: RowMessage<'a>,
+    arena: &'a Bump,
+) -> Result<Images<'a>, RowFault> {
+    match message {
+        RowMessage::Insert { new } => {
+            Ok((Op::Create, None, Some(whole(described, new, None, arena)?)))
+        }
+        RowMessage::Update { old, new } => {
+            let before = old.map(|old| old_image(described, old, arena)).transpose()?;
+            let old = match before {
+                Some(Before::Whole(row)) => Some(row),
+                Some(Before::Key(_)) | None => None,
+            };
+            Ok((Op::Update, before, Some(whole(described, new, old, arena)?)))
+        }
+        RowMessage::Delete { old } => {
+            Ok((Op::Delete, Some(old_image(described, old, arena)?), None))
+        }
+    }
+}
+
+fn old_image<'a>(
+    described: &Described,
+    old: OldTuple<'a>,
+    arena: &'a Bump,
+) -> Result<Before<'a>, RowFault> {
+    match old {
+        OldTuple::Key(tuple) => Ok(Before::Key(key_only(described, tuple, arena)?)),
+        OldTuple::Whole(tuple) => Ok(Before::Whole(whole(described, tuple, None, arena)?)),
+    }
+}
+
+/// A new row. Where TOAST was not repeated, the value stands in `old` if the log had the whole old
+/// row (replica identity full), and nowhere otherwise.
+fn whole<'a>(
+    described: &Described,
+    tuple: Tuple<'a>,
+    old: Option<Row<'a>>,
+    arena: &'a Bump,
+) -> Result<Row<'a>, RowFault> {
+    check_count(described, tuple.n_columns())?;
+    let row = blank(described, arena);
+    for (index, (column, field)) in described.plan.iter().zip(tuple.fields()).enumerate() {
+        let field = field?;
+        let Some(target) = column.target else { continue };
+        row[target] = match field {
+            Field::Text(bytes) => text::read(column.reading, bytes, arena)
+                .map_err(|error| RowFault::Value { column: index, error })?,
+            Field::Null if column.required => {
+                return Err(RowFault::UnexpectedNull { column: index });
+            }
+            Field::Null => Value::Null,
+            Field::Unchanged => old.map_or(Value::Unavailable, |old| old[target]),
+        };
+    }
+    Ok(row)
+}
+
+/// The replica identity's columns of an old row. All others are sent as null, which means that
+/// they are not part of it (`logicalrep_write_tuple` of an old key tuple).
+fn key_only<'a>(
+    described: &Described,
+    tuple: Tuple<'a>,
+    arena: &'a Bump,
+) -> Result<Row<'a>, RowFault> {
+    check_count(described, tuple.n_columns())?;
+    let row = blank(described, arena);
+    for (index, (column, field)) in described.plan.iter().zip(tuple.fields()).enumerate() {
+        let field = field?;
+        let PlanColumn { target: Some(target), identity: true, .. } = *column else { continue };
+        row[target] = match field {
+            Field::Text(bytes) => text::read(column.reading, bytes, arena)
+                .map_err(|error| RowFault::Value { column: index, error })?,
+            Field::Null => Value::Null,
+            Field::Unchanged => Value::Unavailable,
+        };
+    }
+    Ok(row)
+}
+
+/// A row of the snapshot.
+pub(crate) fn of_copy<'a>(
+    described: &Described,
+    copied: CopyRow<'a>,
+    arena: &'a Bump,
+) -> Result<Row<'a>, RowFault> {
+    let fields = copied.fields()?;
+    check_count(described, fields.n_left())?;
+    let row = blank(described, arena);
+    for (index, (column, field)) in described.plan.iter().zip(fields).enumerate() {
+        let field = field?;
+        let Some(target) = column.target else { continue };
+        let read = if column.binary { binary::read } else { text::read };
+        row[target] = match field {
+            Some(bytes) => read(column.reading, bytes, arena)
+                .map_err(|error| RowFault::Value { column: index, error })?,
+            None if column.required => return Err(RowFault::UnexpectedNull { column: index }),
+            None => Value::Null,
+        };
+    }
+    Ok(row)
+}
+
+fn blank<'a>(described: &Described, arena: &'a Bump) -> &'a mut [Value<'a>] {
+    arena.alloc_slice_fill_copy(described.table.columns.len(), Value::Absent)
+}
+
+fn check_count(described: &Described, found: usize) -> Result<(), RowFault> {
+    let expected = described.plan.len();
+    if expected == found { Ok(()) } else { Err(RowFault::Count { expected, found }) }
+}

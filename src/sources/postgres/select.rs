@@ -1,0 +1,107 @@
+//! The statement that reads a table for the snapshot.
+//!
+//! Each column comes in its type's binary form, or cast to text where the stream's text reader
+//! serves it as well. Casts that print another text than the type's output function are never
+//! asked for: `bpchar` would lose its blanks, `bool` would be spelled out.
+
+use crate::config::UnmappedTypes;
+use crate::sources::postgres::catalog::{ColumnFacts, RelationFacts};
+use crate::sources::postgres::types;
+
+/// `COPY (SELECT …) TO STDOUT (FORMAT binary)`.
+#[must_use]
+pub fn copy_statement(facts: &RelationFacts, unmapped: UnmappedTypes) -> String {
+    let columns: Vec<String> = columns(facts, unmapped).map(expression).collect();
+    format!(
+        "COPY (SELECT {} FROM {}.{}) TO STDOUT (FORMAT binary)",
+        columns.join(", "),
+        quoted(&facts.schema),
+        quoted(&facts.table)
+    )
+}
+
+/// The columns that the statement reads, in its order.
+pub(crate) fn columns(
+    facts: &RelationFacts,
+    unmapped: UnmappedTypes,
+) -> impl Iterator<Item = &ColumnFacts> {
+    facts.columns.iter().filter(move |column| {
+        // A column of the key is read whatever its type: see `Tables::mapped`.
+        unmapped != UnmappedTypes::Skip || mapped(column).is_some() || in_any_key(facts, column)
+    })
+}
+
+fn in_any_key(facts: &RelationFacts, column: &ColumnFacts) -> bool {
+    [&facts.primary_key, &facts.unique_key, &facts.identity_index]
+        .iter()
+        .any(|key| key.contains(&column.name))
+}
+
+fn mapped(column: &ColumnFacts) -> Option<types::Mapped> {
+    types::map(column.type_facts.oid, column.type_modifier, Some(&column.type_facts))
+}
+
+fn expression(column: &ColumnFacts) -> String {
+    let name = quoted(&column.name);
+    if mapped(column).is_some_and(|mapped| mapped.binary) {
+        name
+    } else {
+        format!("{name}::pg_catalog.text")
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::postgres::catalog::{ReplicaIdentity, TypeFacts, TypeKind};
+    use crate::sources::postgres::types::oid;
+
+    fn column(name: &str, oid: u32) -> ColumnFacts {
+        let kind = TypeKind::Base;
+        let (type_name, schema) = (String::new(), "pg_catalog".to_owned());
+        ColumnFacts {
+            name: name.to_owned(),
+            type_facts: TypeFacts { oid, name: type_name, schema, kind },
+            type_modifier: -1,
+            not_null: false,
+            default_expression: None,
+            generated: false,
+        }
+    }
+
+    #[test]
+    fn columns_come_in_binary_or_as_text() {
+        let facts = RelationFacts {
+            oid: 1,
+            schema: "Other Schema".to_owned(),
+            table: "odd\"t".to_owned(),
+            columns: vec![
+                column("id", oid::INT4),
+                column("c", oid::BPCHAR),
+                column("ip", oid::INET),
+                column("a", 1007),
+                column("tq", 3615),
+            ],
+            primary_key: vec!["id".to_owned()],
+            unique_key: Vec::new(),
+            replica_identity: ReplicaIdentity::Default,
+            identity_index: Vec::new(),
+            estimated_rows: -1,
+            estimated_bytes: 0,
+        };
+        assert_eq!(
+            copy_statement(&facts, UnmappedTypes::Text),
+            "COPY (SELECT \"id\", \"c\", \"ip\"::pg_catalog.text, \"a\"::pg_catalog.text, \
+             \"tq\"::pg_catalog.text FROM \"Other Schema\".\"odd\"\"t\") TO STDOUT (FORMAT binary)"
+        );
+        assert_eq!(
+            copy_statement(&facts, UnmappedTypes::Skip),
+            "COPY (SELECT \"id\", \"c\", \"ip\"::pg_catalog.text, \"a\"::pg_catalog.text \
+             FROM \"Other Schema\".\"odd\"\"t\") TO STDOUT (FORMAT binary)"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! One run: the snapshot, if there is one to take, then the stream.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::catalog::RelationFacts;
+use super::connection::PgConnection;
+use super::error::SourceError;
+use super::snapshot::{self, Outcome, Readers};
+use super::stream::{self, Channels, StreamSettings};
+use crate::config::UnmappedTypes;
+use crate::offsets::SourceAck;
+use crate::offsets::position::Lsn;
+use crate::sources::{RawSender, Session, SourceFuture};
+
+/// What a run still has to do, each with the connections that it does it on.
+pub(super) enum Phase {
+    /// Everything was done by an earlier run.
+    Nothing,
+    Snapshot(SnapshotPhase, After),
+    Stream(StreamPhase),
+}
+
+pub(super) struct SnapshotPhase {
+    pub(super) readers: Readers,
+    pub(super) tables: Vec<RelationFacts>,
+    pub(super) unmapped: UnmappedTypes,
+}
+
+/// What comes after the snapshot. Either way the walsender that exported it stays open and idle
+/// until it is over.
+pub(super) enum After {
+    /// Its temporary slot goes with it.
+    Nothing(PgConnection),
+    Stream(StreamPhase),
+}
+
+pub(super) struct StreamPhase {
+    pub(super) walsender: PgConnection,
+    pub(super) settings: StreamSettings,
+    pub(super) from: Lsn,
+}
+
+pub(super) struct PostgresSession {
+    pub(super) phase: Phase,
+}
+
+impl Session for PostgresSession {
+    fn run(
+        self: Box<Self>,
+        out: RawSender,
+        acks: watch::Receiver<Option<SourceAck>>,
+        stop: CancellationToken,
+    ) -> SourceFuture<'static, ()> {
+        Box::pin(async move { Ok(run(self.phase, Channels { out, acks, stop }).await?) })
+    }
+}
+
+async fn run(phase: Phase, channels: Channels) -> Result<(), SourceError> {
+    match phase {
+        Phase::Nothing => Ok(()),
+        Phase::Stream(phase) => run_stream(phase, channels).await,
+        Phase::Snapshot(snapshot, after) => match run_snapshot(snapshot, &channels).await? {
+            Outcome::Closed => Ok(()),
+            Outcome::Complete => match after {
+                After::Nothing(walsender) => {
+                    walsender.close().await;
+                    Ok(())
+                }
+                After::Stream(phase) => run_stream(phase, channels).await,
+            },
+        },
+    }
+}
+
+/// A stop gives the snapshot up: the next run begins it again.
+async fn run_snapshot(phase: SnapshotPhase, channels: &Channels) -> Result<Outcome, SourceError> {
+    let SnapshotPhase { readers, tables, unmapped } = phase;
+    tokio::select! {
+        biased;
+        // 1. Final. Dropping the readers closes their connections.
+        () = channels.stop.cancelled() => Ok(Outcome::Closed),
+        // 2. The work.
+        outcome = snapshot::run(readers, tables, unmapped, channels.out.clone()) => outcome,
+    }
+}
+
+async fn run_stream(phase: StreamPhase, channels: Channels) -> Result<(), SourceError> {
+    let StreamPhase { walsender, settings, from } = phase;
+    stream::run(walsender, settings, from, channels).await
+}

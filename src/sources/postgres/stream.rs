@@ -1,0 +1,348 @@
+//! The log, as it comes: rows out, keepalives answered, acknowledgements up.
+//!
+//! One task, one socket, and at each moment one of two waits. Either nothing is in hand, and the
+//! socket is read; or a batch waits for room behind us, and the socket is not read, which is all
+//! the backpressure there is. In both, acknowledgements arrive and status updates leave on time,
+//! so a slow or dead sink never looks like a dead client to the server.
+//!
+//! Keepalives go on with the rows, in their order: how far an idle server's log has come is
+//! progress like any other, and takes the same road through sink and checkpoint.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{CopyRead, PgConnection};
+use super::error::SourceError;
+use super::feedback::Feedback;
+use super::sql::quote_ident;
+use super::wire::CopyFrames;
+use crate::failpoint;
+use crate::offsets::SourceAck;
+use crate::offsets::position::{Lsn, Position};
+use crate::sources::{Closed, RawBatch, RawSender, Stage};
+
+/// How long the server may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a stream is asked for with, and how it is kept alive.
+#[derive(Clone, Debug)]
+pub(super) struct StreamSettings {
+    pub(super) slot: String,
+    pub(super) publication: String,
+    pub(super) logical_messages: bool,
+    pub(super) server_version: u32,
+    pub(super) system_id: String,
+    pub(super) status_interval: Duration,
+    pub(super) wal_sender_timeout: Duration,
+    pub(super) silence_limit: Duration,
+}
+
+/// The ways to and from the rest of the pipeline.
+pub(super) struct Channels {
+    pub(super) out: RawSender,
+    pub(super) acks: watch::Receiver<Option<SourceAck>>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Streams from exactly `from` until told to stop.
+pub(super) async fn run(
+    mut walsender: PgConnection,
+    settings: StreamSettings,
+    from: Lsn,
+    channels: Channels,
+) -> Result<(), SourceError> {
+    walsender.start_copy("start the replication stream", &start_command(&settings, from)).await?;
+    tracing::info!(slot = settings.slot, %from, "streaming");
+    let now = Instant::now();
+    let mut feedback = Feedback::new(settings.status_interval, settings.wal_sender_timeout, now);
+    // Tells the server at once that somebody is there, and asks how far its log is.
+    feedback.want();
+    let Channels { out, mut acks, stop } = channels;
+    acks.mark_changed();
+    let acks = Some(acks);
+    let stream = Stream { walsender, settings, feedback, out, acks, stop, heard_at: now };
+    stream.run().await
+}
+
+/// Protocol version 1: versions 2, 3 and 4 add only streaming of transactions in progress, two
+/// phases and parallel streams, and all three are off here.
+///
+/// Values as text: `binary` would hold for every column of the connection, the types whose text
+/// form is all that we know of among them, and a type without a send function would end the
+/// stream.
+/// <https://www.postgresql.org/docs/current/protocol-logical-replication.html>
+fn start_command(settings: &StreamSettings, from: Lsn) -> String {
+    // A list of identifiers within a literal; here a backslash is an ordinary character.
+    let publication = quote_ident(&settings.publication).replace('\'', "''");
+    let messages = match settings.logical_messages && settings.server_version >= 140_000 {
+        true => ", messages 'true'",
+        false => "",
+    };
+    format!(
+        "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', \
+         publication_names '{publication}'{messages})",
+        quote_ident(&settings.slot)
+    )
+}
+
+struct Stream {
+    walsender: PgConnection,
+    settings: StreamSettings,
+    feedback: Feedback,
+    out: RawSender,
+    /// `None` when nobody can acknowledge any more.
+    acks: Option<watch::Receiver<Option<SourceAck>>>,
+    stop: CancellationToken,
+    heard_at: Instant,
+}
+
+/// What ended a wait.
+enum Event {
+    Stop,
+    Due,
+    Acknowledged(SourceAck),
+    Read(CopyRead),
+    Sent(Result<(), Closed>),
+}
+
+enum Flow {
+    Continue,
+    End,
+}
+
+impl Stream {
+    async fn run(mut self) -> Result<(), SourceError> {
+        loop {
+            match self.listen().await? {
+                Event::Stop => break,
+                Event::Due => self.on_due().await?,
+                Event::Acknowledged(ack) => self.acknowledge(&ack)?,
+                Event::Read(CopyRead::Frames(frames)) => {
+                    self.heard_at = Instant::now();
+                    self.note(&frames);
+                    if let Flow::End = self.hand_on(frames).await? {
+                        break;
+                    }
+                    // Nobody listened meanwhile: the silence begins anew.
+                    self.heard_at = Instant::now();
+                }
+                Event::Read(CopyRead::Done) => {
+                    let endpoint = self.walsender.endpoint().to_owned();
+                    return Err(SourceError::Closed { operation: "stream", endpoint });
+                }
+                Event::Sent(_) => {}
+            }
+        }
+        self.farewell().await
+    }
+
+    /// The wait with nothing in hand.
+    async fn listen(&mut self) -> Result<Event, SourceError> {
+        let due = self.feedback.due().min(self.heard_at + self.settings.silence_limit);
+        Ok(tokio::select! {
+            biased;
+            // 1. A stop is final; whatever is still in the socket comes again.
+            () = self.stop.cancelled() => Event::Stop,
+            // 2. Being late makes the server hang up; it is due seldom, so it starves nobody.
+            () = sleep_until(due.into()) => Event::Due,
+            // 3. Goes with the next update; cheap.
+            ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
+            // 4. Last, because it is nearly always ready. Cancel-safe: bytes stay in the buffer.
+            read = self.walsender.read_copy("stream") => Event::Read(read?),
+        })
+    }
+
+    /// The wait with a batch in hand.
+    async fn hand_on(&mut self, frames: CopyFrames) -> Result<Flow, SourceError> {
+        let batch = RawBatch {
+            stage: Stage::Stream,
+            data: frames.data,
+            messages: frames.payloads,
+            read_at: self.heard_at,
+            budget: None,
+        };
+        let out = self.out.clone();
+        let mut sent = std::pin::pin!(out.send(batch));
+        loop {
+            let event = tokio::select! {
+                biased;
+                // 1. The batch is given up: it was never acknowledged and comes again.
+                () = self.stop.cancelled() => Event::Stop,
+                // 2. As above; only updates, for silence means nothing while nobody listens.
+                () = sleep_until(self.feedback.due().into()) => Event::Due,
+                // 3. As above.
+                ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
+                // 4. Pinned outside of the loop, so it keeps its place in the queue.
+                sent = &mut sent => Event::Sent(sent),
+            };
+            match event {
+                Event::Stop | Event::Sent(Err(Closed)) => return Ok(Flow::End),
+                Event::Sent(Ok(())) => return Ok(Flow::Continue),
+                Event::Due => self.send_status().await?,
+                Event::Acknowledged(ack) => self.acknowledge(&ack)?,
+                Event::Read(_) => {}
+            }
+        }
+    }
+
+    async fn on_due(&mut self) -> Result<(), SourceError> {
+        if self.heard_at.elapsed() >= self.settings.silence_limit {
+            return Err(SourceError::Silent {
+                endpoint: self.walsender.endpoint().to_owned(),
+                limit_ms: self.settings.silence_limit.as_millis(),
+            });
+        }
+        if Instant::now() >= self.feedback.due() {
+            self.send_status().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_status(&mut self) -> Result<(), SourceError> {
+        let update = self.feedback.status(Instant::now(), SystemTime::now());
+        self.walsender.send_copy_data(&update).await?;
+        if self.feedback.is_confirmed() {
+            failpoint::hit(failpoint::ACKNOWLEDGED);
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, ack: &SourceAck) -> Result<(), SourceError> {
+        match ack.position() {
+            Position::Postgres(position) if position.system_id == self.settings.system_id => {
+                self.feedback.confirm(position.lsn)
+            }
+            other @ Position::Postgres(_) => Err(SourceError::ForeignPosition {
+                position: other.clone(),
+                system_id: self.settings.system_id.clone(),
+            }),
+        }
+    }
+
+    /// How far we have read, and whether the server waits for a word.
+    fn note(&mut self, frames: &CopyFrames) {
+        for range in &frames.payloads {
+            let payload = frames.data.get(range.start as usize..range.end as usize);
+            match payload.and_then(header) {
+                Some(Header::Log { start }) => self.feedback.receive(start),
+                Some(Header::Keepalive { end, wants_answer }) => {
+                    self.feedback.receive(end);
+                    if wants_answer {
+                        self.feedback.want();
+                    }
+                }
+                // The decoder refuses it, with its place.
+                None => {}
+            }
+        }
+    }
+
+    /// Last acknowledgement, CopyDone, goodbye. Nothing in it can fail the run: what the server
+    /// does not hear it does not forget, and that costs a replay at most.
+    async fn farewell(mut self) -> Result<(), SourceError> {
+        let last = self.acks.as_mut().and_then(|acks| acks.borrow_and_update().clone());
+        if let Some(ack) = last {
+            self.acknowledge(&ack)?;
+        }
+        let goodbye = async {
+            self.send_status().await?;
+            self.walsender.send_copy_done().await?;
+            while let CopyRead::Frames(_) = self.walsender.read_copy("end the stream").await? {}
+            self.walsender.end_copy("end the stream").await
+        };
+        match timeout(FAREWELL, goodbye).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the server did not say goodbye"),
+            Err(_) => tracing::debug!("the server did not say goodbye in time"),
+        }
+        self.walsender.close().await;
+        Ok(())
+    }
+}
+
+/// Waits for ever once nobody can acknowledge any more. Cancel-safe.
+async fn next_ack(acks: &mut Option<watch::Receiver<Option<SourceAck>>>) -> SourceAck {
+    while let Some(receiver) = acks {
+        if receiver.changed().await.is_err() {
+            *acks = None;
+            break;
+        }
+        let newest = receiver.borrow_and_update().clone();
+        if let Some(ack) = newest {
+            return ack;
+        }
+    }
+    std::future::pending().await
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Header {
+    Log { start: Lsn },
+    Keepalive { end: Lsn, wants_answer: bool },
+}
+
+/// `w`: start of the data, present end of the log, time. `k`: end of what was sent, time, whether
+/// an answer is wanted.
+/// <https://www.postgresql.org/docs/current/protocol-replication.html>
+fn header(payload: &[u8]) -> Option<Header> {
+    let (kind, rest) = payload.split_first()?;
+    let (lsn, rest) = rest.split_first_chunk::<8>()?;
+    let lsn = Lsn(u64::from_be_bytes(*lsn));
+    match kind {
+        b'w' => Some(Header::Log { start: lsn }),
+        b'k' => Some(Header::Keepalive { end: lsn, wants_answer: *rest.get(8)? == 1 }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> StreamSettings {
+        StreamSettings {
+            slot: "shop".into(),
+            publication: "it's \"mine\"".into(),
+            logical_messages: true,
+            server_version: 150_018,
+            system_id: "7".into(),
+            status_interval: Duration::from_secs(10),
+            wal_sender_timeout: Duration::from_secs(60),
+            silence_limit: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn the_stream_is_asked_for_at_the_checkpoint_and_with_what_the_server_knows() {
+        assert_eq!(
+            start_command(&settings(), Lsn(0x16_B374_D848)),
+            "START_REPLICATION SLOT \"shop\" LOGICAL 16/B374D848 (proto_version '1', \
+             publication_names '\"it''s \"\"mine\"\"\"', messages 'true')"
+        );
+        let old = StreamSettings { server_version: 130_024, ..settings() };
+        assert!(!start_command(&old, Lsn(1)).contains("messages"));
+        let quiet = StreamSettings { logical_messages: false, ..settings() };
+        assert!(!start_command(&quiet, Lsn(1)).contains("messages"));
+    }
+
+    #[test]
+    fn headers_are_read_from_any_bytes() {
+        let keepalive = |wants| [&b"k\0\0\0\0\0\0\0\x09"[..], &[0; 8], &[wants]].concat();
+        assert_eq!(
+            header(&keepalive(1)),
+            Some(Header::Keepalive { end: Lsn(9), wants_answer: true })
+        );
+        assert_eq!(
+            header(&keepalive(0)),
+            Some(Header::Keepalive { end: Lsn(9), wants_answer: false })
+        );
+        assert_eq!(header(&keepalive(1)[..17]), None);
+        assert_eq!(header(b"w\0\0\0\0\0\0\0\x01rest"), Some(Header::Log { start: Lsn(1) }));
+        assert_eq!(header(b"w\0\0"), None);
+        assert_eq!(header(b"x\0\0\0\0\0\0\0\x01"), None);
+        assert_eq!(header(b""), None);
+    }
+}

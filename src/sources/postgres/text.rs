@@ -1,0 +1,158 @@
+//! Text form to [`Value`]: what a type's output function prints, under the settings that every
+//! connection of ours makes (`DateStyle = ISO`, `IntervalStyle = postgres`, `bytea_output = hex`,
+//! `extra_float_digits = 1`, `client_encoding = UTF8`).
+
+use bumpalo::Bump;
+
+use crate::sources::postgres::decode_error::ValueError;
+use crate::sources::postgres::types::{Reading, Scalar};
+use crate::sources::postgres::{array, datetime, hstore, numeric};
+use crate::value::Value;
+
+/// # Errors
+/// When the bytes are not what the type prints.
+#[inline]
+pub fn read<'a>(
+    reading: Reading,
+    bytes: &'a [u8],
+    arena: &'a Bump,
+) -> Result<Value<'a>, ValueError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ValueError::NotUtf8)?;
+    match reading {
+        Reading::Scalar(scalar) => read_scalar(scalar, text, arena),
+        Reading::Array(scalar) => {
+            array::from_text(text, arena, |element| read_scalar(scalar, element, arena))
+        }
+    }
+}
+
+#[inline]
+fn read_scalar<'a>(
+    scalar: Scalar,
+    text: &'a str,
+    arena: &'a Bump,
+) -> Result<Value<'a>, ValueError> {
+    Ok(match scalar {
+        Scalar::Text | Scalar::Jsonb => Value::Text(text),
+        Scalar::Int16 => Value::Int(number::<i16>(text, "a smallint")?.into()),
+        Scalar::Int32 => Value::Int(number::<i32>(text, "an integer")?.into()),
+        Scalar::Int64 => Value::Int(number(text, "a bigint")?),
+        Scalar::Oid => Value::Int(number::<u32>(text, "an oid")?.into()),
+        Scalar::Bool => Value::Bool(boolean(text)?),
+        Scalar::Float32 => Value::Float32(number(text, "a real")?),
+        Scalar::Float64 => Value::Float64(number(text, "a double precision")?),
+        Scalar::Decimal(_) | Scalar::VariableDecimal => {
+            numeric::from_text(text, scalar.scale(), arena)?
+        }
+        Scalar::Timestamp => Value::Timestamp(datetime::timestamp(text)?),
+        Scalar::TimestampTz => datetime::timestamp_tz(text)?,
+        Scalar::Date => Value::Date(datetime::date(text)?),
+        Scalar::Time => Value::Time(datetime::time(text)?),
+        Scalar::TimeTz => {
+            let (micros, offset_s) = datetime::time_tz(text)?;
+            Value::TimeTz { micros, offset_s }
+        }
+        Scalar::Interval => Value::Interval(datetime::interval(text)?),
+        Scalar::Uuid => uuid(text)?,
+        Scalar::Bytes => Value::Bytes(bytea(text, arena)?),
+        Scalar::Bits => Value::Bytes(bits(text, arena)?),
+        // No bit at all (an empty varbit) is no bit set.
+        Scalar::OneBit => Value::Bool(bits(text, arena)?.iter().any(|&byte| byte != 0)),
+        Scalar::Money => numeric::money(text, arena)?,
+        Scalar::Inet => Value::Text(without_host_mask(text)),
+        Scalar::Hstore => Value::Text(hstore::to_json(text, arena)?),
+        Scalar::Point => point(text)?,
+    })
+}
+
+#[inline]
+fn number<T: std::str::FromStr>(text: &str, expected: &'static str) -> Result<T, ValueError> {
+    // Rust reads a leading plus, the server never writes one.
+    if text.starts_with('+') {
+        return Err(ValueError::Malformed(expected));
+    }
+    text.parse().map_err(|_| ValueError::Malformed(expected))
+}
+
+fn boolean(text: &str) -> Result<bool, ValueError> {
+    match text {
+        "t" => Ok(true),
+        "f" => Ok(false),
+        _ => Err(ValueError::Malformed("a boolean")),
+    }
+}
+
+/// 32 digits in five groups; nothing else may reach a key.
+fn uuid(text: &str) -> Result<Value<'_>, ValueError> {
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    if text.len() == 36 && text.bytes().enumerate().all(fits) {
+        return Ok(Value::Text(text));
+    }
+    Err(ValueError::Malformed("a uuid"))
+}
+
+fn bytea<'a>(text: &str, arena: &'a Bump) -> Result<&'a [u8], ValueError> {
+    const MALFORMED: ValueError = ValueError::Malformed("a bytea in hex form");
+    let digits = text.strip_prefix("\\x").ok_or(MALFORMED)?.as_bytes();
+    let (pairs, odd) = digits.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(MALFORMED);
+    }
+    let mut bytes = bumpalo::collections::Vec::with_capacity_in(pairs.len(), arena);
+    for [high, low] in pairs {
+        bytes.push(hex_digit(*high).ok_or(MALFORMED)? << 4 | hex_digit(*low).ok_or(MALFORMED)?);
+    }
+    Ok(bytes.into_bump_slice())
+}
+
+#[inline]
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The string as one number, least significant byte first, without leading zeros: Java's
+/// `BitSet.toByteArray`, which Debezium sends.
+fn bits<'a>(text: &str, arena: &'a Bump) -> Result<&'a [u8], ValueError> {
+    let mut bytes = bumpalo::collections::Vec::with_capacity_in(text.len().div_ceil(8), arena);
+    for group in text.as_bytes().rchunks(8) {
+        let mut byte = 0;
+        for digit in group {
+            byte = byte << 1
+                | match digit {
+                    b'0' => 0,
+                    b'1' => 1,
+                    _ => return Err(ValueError::Malformed("a bit string")),
+                };
+        }
+        bytes.push(byte);
+    }
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    Ok(bytes.into_bump_slice())
+}
+
+/// `inet_out` leaves out the mask of a single host, `inet::text` does not.
+fn without_host_mask(text: &str) -> &str {
+    let mask = if text.contains(':') { "/128" } else { "/32" };
+    text.strip_suffix(mask).unwrap_or(text)
+}
+
+fn point(text: &str) -> Result<Value<'_>, ValueError> {
+    const EXPECTED: &str = "a point";
+    let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+    let (x, y) =
+        inner.and_then(|text| text.split_once(',')).ok_or(ValueError::Malformed(EXPECTED))?;
+    Ok(Value::Point { x: number(x, EXPECTED)?, y: number(y, EXPECTED)? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! The encoder, seen from outside.
+
+#![expect(clippy::print_stdout, reason = "a comparison says how much it compared")]
+#![expect(clippy::unwrap_used, reason = "a test that stops there says what was wrong")]
+
+mod avro;
+mod golden;
+mod published;
+mod records;
+mod registry;
+mod round_trip;
+mod tables;
+mod values;

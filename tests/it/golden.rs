@@ -1,0 +1,396 @@
+//! Debezium's own records, reproduced: `tests/golden` holds what Debezium Server 3.6.0 published
+//! for two SQL files against PostgreSQL 15, and the same SQL must give the same topics here.
+//!
+//! Compared: topics, number and order of records, keys, values with the order of their fields,
+//! tombstones, headers, both schemas; for Avro also that our bytes are what an independent encoder
+//! makes of the value that an independent reader found in them. What differs from run to run
+//! (clock, log positions, transaction ids) is compared by form; which table the snapshot begins and
+//! ends with is compared as "one of them". The golden Avro schemas were put together from
+//! references, so that each record in them says its namespace; Avro's own form leaves out one that
+//! is the enclosing record's, and both are compared in that form. Known and wanted differences stand
+//! in `tests/golden/allowed.json`, each with its reason.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use apache_avro::Schema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::kafka::{Kafka, Record};
+use crate::support::postgres::Postgres;
+use crate::support::registry::Registry;
+use crate::support::tailwater::Setup;
+use crate::support::{avro, eventually, seconds};
+
+#[test]
+fn json_with_schemas_is_what_debezium_published() {
+    let setup = |setup: &mut Setup| {
+        setup.set("format", json!({ "json": { "schemas": true } }));
+    };
+    check("default", setup, json_record);
+}
+
+#[test]
+fn avro_is_what_debezium_published() {
+    let setup = |setup: &mut Setup| {
+        let registry = json!({ "url": Registry::shared().url() });
+        setup.set("format", json!({ "avro": { "registry": registry } }));
+    };
+    check("avro", setup, avro_record);
+}
+
+/// The last statement's table, which is no part of the golden files.
+const SENTINEL: &str = ".public.zz_sentinel";
+
+/// Key, value, schemas and headers of one record, as they are compared.
+type Comparable = Value;
+
+fn check(config: &str, adjust: impl Fn(&mut Setup), ours: impl Fn(&Record) -> Comparable) {
+    let prefix = format!("po_{config}");
+    let records = publish(&prefix, adjust);
+    let mut found: BTreeMap<String, Vec<Comparable>> = BTreeMap::new();
+    for record in records.iter().filter(|r| !r.topic.ends_with(SENTINEL)) {
+        found.entry(record.topic.clone()).or_default().push(ours(record));
+    }
+    let mut golden = golden_records(config);
+    for topics in [&mut golden, &mut found] {
+        let marks: Vec<String> = topics.values_mut().flat_map(|t| place_marks(t)).collect();
+        assert_eq!(marks.iter().filter(|m| *m == "first").count(), 1, "the snapshot begins once");
+        assert_eq!(marks.iter().filter(|m| *m == "last").count(), 1, "the snapshot ends once");
+    }
+    let mut tally = Tally::new(config);
+    for topic in golden.keys().chain(found.keys()).collect::<BTreeSet<_>>() {
+        let none = Vec::new();
+        let (expected, found) =
+            (golden.get(topic).unwrap_or(&none), found.get(topic).unwrap_or(&none));
+        let name = topic.strip_prefix(&prefix).unwrap_or(topic).trim_start_matches('.');
+        for index in 0..expected.len().max(found.len()) {
+            tally.compare(name, index, expected.get(index), found.get(index));
+        }
+    }
+    tally.finish();
+}
+
+/// Runs the golden SQL before and after the start, as it was run for Debezium.
+fn publish(prefix: &str, adjust: impl Fn(&mut Setup)) -> Vec<Record> {
+    let (postgres, kafka) = (Postgres::shared(), Kafka::shared());
+    let database = postgres.named_database(prefix);
+    let sql = |name: &str| std::fs::read_to_string(folder().join("sql").join(name)).unwrap();
+    let session = database.session();
+    session.script(&sql("pg_setup.sql"));
+    // Debezium's default: everything, tables without a usable identity included.
+    session.run(&format!("create publication {prefix} for all tables"));
+    let mut setup = Setup::kafka(&database, kafka);
+    setup.set("sink.kafka.topics.partitions", 1);
+    setup.set("source.postgres.unmapped_types", "skip");
+    setup.set("source.postgres.logical_messages", true);
+    setup.set("delivery.id_header", false);
+    adjust(&mut setup);
+    let tailwater = setup.start();
+    tailwater.ready();
+    session.script(&sql("pg_stream.sql"));
+    let mut reader = kafka.reader(&format!("{prefix}{SENTINEL}"));
+    let last = eventually(seconds(60), || reader.read_on().pop());
+    assert!(last.is_some(), "the sentinel did not arrive: {}", tailwater.said());
+    tailwater.stop().expect(0, &[]);
+    let records = kafka.read(&format!("{prefix}."));
+    database.drop_with_slots();
+    records
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn json_record(record: &Record) -> Comparable {
+    let part = |bytes: &Option<Vec<u8>>| match bytes {
+        None => (Value::Null, Value::Null),
+        Some(bytes) => {
+            let value: Value = serde_json::from_slice(bytes).unwrap();
+            (value["payload"].clone(), value["schema"].clone())
+        }
+    };
+    let ((key, key_schema), (value, value_schema)) = (part(&record.key), part(&record.value));
+    comparable([key, value, key_schema, value_schema], headers(record))
+}
+
+fn avro_record(record: &Record) -> Comparable {
+    let part = |bytes: &Option<Vec<u8>>| match bytes {
+        None => (Value::Null, Value::Null),
+        Some(bytes) => {
+            let (id, datum) = avro::unframe(bytes);
+            let text = Registry::shared().schema(id);
+            let schema = Schema::parse_str(&text).expect("apache-avro reads the schema");
+            let value = avro::read(&schema, datum);
+            let json = avro::to_json(&value);
+            let again = avro::write(&schema, value);
+            assert_eq!(again, datum, "{}: not the bytes that another encoder makes", record.topic);
+            (json, serde_json::from_str(&text).unwrap())
+        }
+    };
+    let ((key, key_schema), (value, value_schema)) = (part(&record.key), part(&record.value));
+    comparable([key, value, key_schema, value_schema], headers(record))
+}
+
+fn headers(record: &Record) -> Value {
+    let text = |v: &Option<Vec<u8>>| v.as_ref().map(|v| String::from_utf8_lossy(v).into_owned());
+    record.headers.iter().map(|(name, value)| json!([name, text(value)])).collect()
+}
+
+fn comparable(parts: [Value; 4], headers: Value) -> Comparable {
+    let [key, mut value, mut key_schema, mut value_schema] = parts;
+    mask(&mut value);
+    shorten(&mut key_schema, None);
+    shorten(&mut value_schema, None);
+    json!({
+        "key": key, "value": value, "headers": headers,
+        "key_schema": key_schema, "value_schema": value_schema,
+    })
+}
+
+/// Turns the marks of the whole snapshot's first and last row into those of their tables, and
+/// returns them: which table they fall on is up to the order of reading.
+fn place_marks(records: &mut [Comparable]) -> Vec<String> {
+    let n_rows = records.iter().filter(|r| r["value"]["op"] == "r").count();
+    let mut marks = Vec::new();
+    for (i, record) in records.iter_mut().filter(|r| r["value"]["op"] == "r").enumerate() {
+        let mark = &mut record["value"]["source"]["snapshot"];
+        if let Some(text @ ("first" | "last")) = mark.as_str() {
+            marks.push(text.to_owned());
+            let last = i + 1 == n_rows;
+            *mark =
+                json!(if last { "last_in_data_collection" } else { "first_in_data_collection" });
+        }
+    }
+    marks
+}
+
+/// Leaves out each namespace that is the enclosing record's.
+fn shorten(schema: &mut Value, enclosing: Option<&str>) {
+    match schema {
+        Value::Array(parts) => parts.iter_mut().for_each(|part| shorten(part, enclosing)),
+        Value::Object(fields) => {
+            let own = fields.get("namespace").and_then(Value::as_str).map(str::to_owned);
+            if own.is_some() && own.as_deref() == enclosing {
+                fields.shift_remove("namespace");
+            }
+            let inner = own.as_deref().or(enclosing);
+            for name in ["fields", "type", "items", "values"] {
+                if let Some(part) = fields.get_mut(name) {
+                    shorten(part, inner);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[derive(Deserialize)]
+struct GoldenLine {
+    topic: String,
+    #[serde(default)]
+    key: Value,
+    #[serde(default)]
+    value: Value,
+    key_schema: Option<u32>,
+    value_schema: Option<u32>,
+    #[serde(default)]
+    headers: Vec<Value>,
+}
+
+fn golden_records(config: &str) -> BTreeMap<String, Vec<Comparable>> {
+    let folder = folder().join("postgresql").join(config);
+    let schemas = std::fs::read_to_string(folder.join("schemas.json")).unwrap();
+    let schemas: HashMap<String, Value> = serde_json::from_str(&schemas).unwrap();
+    let records = std::fs::read_to_string(folder.join("records.jsonl")).unwrap();
+    let mut topics: BTreeMap<String, Vec<Comparable>> = BTreeMap::new();
+    for line in records.lines() {
+        let line: GoldenLine = serde_json::from_str(line).unwrap();
+        let schema =
+            |id: Option<u32>| id.map_or(Value::Null, |id| schemas[&id.to_string()].clone());
+        let (key_schema, value_schema) = (schema(line.key_schema), schema(line.value_schema));
+        let plain = |part: Value, schema: &Value| match (&part, config) {
+            (Value::String(hex), "avro") => {
+                let schema = Schema::parse(schema).expect("a golden schema parses");
+                avro::to_json(&avro::read(&schema, &unhex(hex)))
+            }
+            _ => part,
+        };
+        let parts = [plain(line.key, &key_schema), plain(line.value, &value_schema)];
+        let [key, value] = parts;
+        let record = comparable([key, value, key_schema, value_schema], line.headers.into());
+        topics.entry(line.topic).or_default().push(record);
+    }
+    topics
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.chars().collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// Takes out what differs from run to run and leaves its form.
+fn mask(envelope: &mut Value) {
+    let form = |value: &mut Value| match value {
+        Value::Number(_) => *value = json!(0),
+        Value::String(text) => {
+            let digits = text.split(|c: char| !c.is_ascii_digit()).filter(|d| !d.is_empty());
+            let digits: Vec<String> = digits.map(str::to_owned).collect();
+            *value = json!(digits.iter().fold(text.clone(), |text, d| text.replacen(
+                d.as_str(),
+                "N",
+                1
+            )));
+        }
+        _ => {}
+    };
+    for name in ["ts_ms", "ts_us", "ts_ns"] {
+        envelope.get_mut(name).map(form);
+    }
+    if let Some(source) = envelope.get_mut("source") {
+        if let Some(version) = source.get_mut("version") {
+            *version = json!("version");
+        }
+        for name in ["ts_ms", "ts_us", "ts_ns", "lsn", "sequence", "txId", "xmin"] {
+            source.get_mut(name).map(form);
+        }
+        if source["table"] == "t_default" {
+            for side in ["before", "after"] {
+                let Some(row) = envelope.get_mut(side).and_then(Value::as_object_mut) else {
+                    continue;
+                };
+                for name in ["f", "fn", "fu"] {
+                    if let Some(value) = row.get_mut(name).filter(|v| v.is_string()) {
+                        *value = json!("now");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Allowed {
+    topic: String,
+    index: Option<usize>,
+    path: String,
+    reason: String,
+    #[serde(default)]
+    config: Option<String>,
+    #[serde(skip)]
+    used: bool,
+}
+
+impl Allowed {
+    fn covers(&self, topic: &str, index: usize, path: &str) -> bool {
+        let below = path.strip_prefix(self.path.as_str());
+        (self.topic == "*" || self.topic == topic)
+            && self.index.is_none_or(|i| i == index)
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+}
+
+struct Tally {
+    config: String,
+    allowed: Vec<Allowed>,
+    n_compared: usize,
+    n_differing: usize,
+    n_allowed: usize,
+    unexpected: Vec<String>,
+}
+
+impl Tally {
+    fn new(config: &str) -> Self {
+        let text = std::fs::read_to_string(folder().join("allowed.json")).unwrap();
+        let mut allowed: Vec<Allowed> = serde_json::from_str(&text).unwrap();
+        allowed.retain(|a| a.config.as_deref().is_none_or(|c| c == config));
+        assert!(allowed.iter().all(|a| !a.reason.is_empty()), "every difference has a reason");
+        Self {
+            config: config.to_owned(),
+            allowed,
+            n_compared: 0,
+            n_differing: 0,
+            n_allowed: 0,
+            unexpected: Vec::new(),
+        }
+    }
+
+    fn compare(&mut self, topic: &str, index: usize, golden: Option<&Value>, ours: Option<&Value>) {
+        self.n_compared += 1;
+        let mut differences = Vec::new();
+        match (golden, ours) {
+            (Some(golden), Some(ours)) => differ("", golden, ours, &mut differences),
+            (Some(golden), None) => differences.push(("missing".to_owned(), short(golden))),
+            (None, Some(ours)) => differences.push(("extra".to_owned(), short(ours))),
+            (None, None) => {}
+        }
+        let n_unexpected = self.unexpected.len();
+        for (path, detail) in &differences {
+            let covers = |a: &&mut Allowed| a.covers(topic, index, path);
+            match self.allowed.iter_mut().find(covers) {
+                Some(allowed) => allowed.used = true,
+                None => self.unexpected.push(format!("{topic}[{index}] {path}: {detail}")),
+            }
+        }
+        if self.unexpected.len() > n_unexpected {
+            self.n_differing += 1;
+        } else if !differences.is_empty() {
+            self.n_allowed += 1;
+        }
+    }
+
+    fn finish(self) {
+        let Self { config, n_compared, n_differing, n_allowed, .. } = &self;
+        println!(
+            "golden {config}: {n_compared} compared, {n_differing} differing, {n_allowed} allowed"
+        );
+        let shown = self.unexpected.iter().take(60).cloned().collect::<Vec<_>>().join("\n");
+        assert!(self.unexpected.is_empty(), "{} differences:\n{shown}", self.unexpected.len());
+        let idle =
+            self.allowed.iter().filter(|a| !a.used).map(|a| format!("{} {}", a.topic, a.path));
+        let idle: Vec<String> = idle.collect();
+        assert!(idle.is_empty(), "allowed differences that are none: {idle:?}");
+        assert!(self.n_compared > 150, "the golden files were read");
+    }
+}
+
+/// Every deepest place where two values differ.
+fn differ(path: &str, golden: &Value, ours: &Value, out: &mut Vec<(String, String)>) {
+    match (golden, ours) {
+        (Value::Object(a), Value::Object(b)) => {
+            let n = out.len();
+            for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
+                let at = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match (a.get(name), b.get(name)) {
+                    (Some(a), Some(b)) => differ(&at, a, b, out),
+                    (a, b) => out.push((at, format!("golden {a:?}, ours {b:?}"))),
+                }
+            }
+            // The order of attributes of a schema means nothing, that of a row's fields does.
+            if out.len() == n && !path.contains("schema") && !a.keys().eq(b.keys()) {
+                out.push((format!("{path}.order"), format!("golden {a:?}, ours {b:?}")));
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                differ(&format!("{path}[{i}]"), a, b, out);
+            }
+        }
+        (a, b) if a == b => {}
+        (a, b) => out.push((path.to_owned(), format!("golden {}, ours {}", short(a), short(b)))),
+    }
+}
+
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(300).collect()
+}
+
+#[test]
+fn every_golden_record_can_be_compared() {
+    for config in ["default", "avro"] {
+        let n: usize = golden_records(config).values().map(Vec::len).sum();
+        assert_eq!(n, 162, "records of {config}");
+    }
+}

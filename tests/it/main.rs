@@ -1,0 +1,20 @@
+//! Everything that needs a database: real PostgreSQL, real Kafka, a real registry, and the real
+//! binary between them. `scripts/test` runs it; `scripts/torture` runs some of it for longer.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "tallies are for people")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod basics;
+mod golden;
+mod ledger;
+mod oracle;
+mod order_law;
+mod python;
+mod servers;
+mod snapshot;
+mod types;
+mod until;
+mod workload;

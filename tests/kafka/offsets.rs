@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tailwater::config::KafkaConfig;
+use tailwater::disposition::{Diagnose, Disposition};
+use tailwater::offsets::kafka::KafkaOffsetStore;
+use tailwater::offsets::position::{Lsn, Position, PostgresPosition};
+use tailwater::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState, SourceIdentity};
+
+use crate::servers::broker;
+use crate::support::{Batch, Setup, kafka};
+
+fn checkpoint(pipeline: &str, counter: u64) -> Checkpoint {
+    Checkpoint {
+        pipeline: pipeline.to_owned(),
+        identity: SourceIdentity::Postgres {
+            system_id: "74".to_owned(),
+            database_oid: 5,
+            database: "shop".to_owned(),
+            slot: "shop".to_owned(),
+        },
+        snapshot: SnapshotState::Complete,
+        position: Position::Postgres(PostgresPosition {
+            system_id: "74".to_owned(),
+            timeline: 1,
+            lsn: Lsn(counter * 10),
+        }),
+        partitions: BTreeMap::from([("shop.a".to_owned(), 3)]),
+        counter,
+        written_by: "0.1.0".to_owned(),
+    }
+}
+
+async fn open(
+    config: &KafkaConfig,
+    topic: &str,
+    name: &str,
+) -> Result<KafkaOffsetStore, OffsetError> {
+    KafkaOffsetStore::open(config.clone(), topic.to_owned(), 1, name.to_owned()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_saved_is_loaded_after_a_restart_and_forgotten_after_a_reset() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-save");
+    let look =
+        || KafkaOffsetStore::open_readonly(config.clone(), topic.to_owned(), "saved".to_owned());
+    assert_eq!(look().load().await.unwrap(), None, "nothing is made by looking");
+    {
+        let mut store = open(&config, topic, "saved").await.unwrap();
+        assert_eq!(store.load().await.unwrap(), None);
+        for counter in 1..=20 {
+            store.save(&checkpoint("saved", counter)).await.unwrap();
+        }
+        assert_eq!(look().load().await.unwrap(), Some(checkpoint("saved", 20)));
+        let error = store.save(&checkpoint("saved", 20)).await.unwrap_err();
+        assert!(matches!(error, OffsetError::Backwards { .. }), "{error}");
+    }
+    let begun = Instant::now();
+    let mut store = open(&config, topic, "saved").await.unwrap();
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(5), "a goodbye frees the lock at once: {waited:?}");
+    assert_eq!(store.load().await.unwrap(), Some(checkpoint("saved", 20)));
+    assert_eq!(
+        KafkaOffsetStore::open_readonly(config.clone(), topic.to_owned(), "other".to_owned())
+            .load()
+            .await
+            .unwrap(),
+        None
+    );
+    store.reset().await.unwrap();
+    assert_eq!(store.load().await.unwrap(), None);
+    store.save(&checkpoint("saved", 1)).await.unwrap();
+    assert_eq!(look().load().await.unwrap(), Some(checkpoint("saved", 1)));
+    assert!(look().save(&checkpoint("saved", 2)).await.is_err(), "read-only is read-only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_learns_who_holds_the_lock_and_other_pipelines_do_not_care() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-lock");
+    let mut store = open(&config, topic, "locked").await.unwrap();
+    store.save(&checkpoint("locked", 1)).await.unwrap();
+    drop(open(&config, topic, "q").await.unwrap());
+    let error = open(&config, topic, "locked").await.err().expect("it is held");
+    let OffsetError::Locked { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(error.disposition(), Disposition::Stop);
+    assert_eq!(*holder, format!("tailwater-{} on 127.0.0.1", std::process::id()));
+    store.save(&checkpoint("locked", 2)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_could_forget_is_refused() {
+    let (address, topic) = (broker().address(), "offsets-unfit");
+    let mut config = kafka(&address);
+    config.topics.partitions = 1;
+    let setup = Setup::new(config.clone(), topic, tailwater::config::DeadLetterPolicy::Halt);
+    let batch = Batch::new(0, &setup.topics).record(topic, Some(b"x"), Some(b"y")).done();
+    setup.deliver(vec![batch]).await.result.unwrap();
+    let error = open(&config, topic, "p").await.err().expect("it is not compacted");
+    assert!(matches!(error, OffsetError::Unfit { setting: "cleanup.policy", .. }), "{error}");
+    assert_eq!(error.disposition(), Disposition::Stop);
+    assert!(error.hint().unwrap().contains("cleanup.policy=compact"));
+}
