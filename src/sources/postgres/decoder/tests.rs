@@ -165,6 +165,11 @@ fn unchanged_toast_comes_from_the_whole_old_row_or_is_unavailable() {
     let new = &[Some("1"), Some("<unchanged>")];
     let out = transaction(&mut decoder(), t_key(), vec![update(T_KEY, None, new)]);
     assert_eq!(out.changes[0].after, "1 unavailable");
+    // A key that is TOAST itself: the server logs the old one.
+    let row =
+        update(T_KEY, Some(("K", &[Some("1"), None])), &[Some("<unchanged>"), Some("<unchanged>")]);
+    let out = transaction(&mut decoder(), t_key(), vec![row]);
+    assert_eq!(out.changes[0].after, "1 unavailable");
     let full = describe(T_KEY, "t_key", b'f', &KEY_COLUMNS);
     let row = update(T_KEY, Some(("O", &[Some("1"), Some("big")])), new);
     let out = transaction(&mut decoder(), full, vec![row]);
