@@ -8,7 +8,11 @@
 //! Known gaps: bit strings and hstore are checked against the stream only, not against a function
 //! of the server.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
+#![expect(clippy::print_stdout, reason = "a seed that is not printed cannot be replayed")]
+
 mod facts;
+mod golden;
 mod random;
 mod server;
 mod values;

@@ -160,6 +160,12 @@ fn printed(value: &KeptValue) -> String {
         KeptValue::One(OwnedValue::Text(v)) => v.clone(),
         KeptValue::One(OwnedValue::Bytes(v)) => v.iter().map(|b| format!("{b:02x}")).collect(),
         KeptValue::One(OwnedValue::Decimal { unscaled, scale }) => decimal(unscaled, *scale),
+        KeptValue::Other(far) if far.starts_with("FarTimestampTz") => {
+            let digits =
+                |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+            let (seconds, micros) = far.split_once(',').expect("two fields");
+            format!("{}{:0>6}", digits(seconds), digits(micros))
+        }
         KeptValue::Other(special) if special.contains("NaN") => "NaN".to_owned(),
         KeptValue::Other(special) if special.contains("Positive") => "Infinity".to_owned(),
         KeptValue::Other(special) if special.contains("Negative") => "-Infinity".to_owned(),

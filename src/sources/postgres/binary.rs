@@ -37,9 +37,7 @@ pub fn read<'a>(
         Scalar::Timestamp => {
             Value::Timestamp(datetime::timestamp_from_binary(reader.i64("a timestamp")?)?)
         }
-        Scalar::TimestampTz { .. } => {
-            datetime::timestamp_tz_from_binary(reader.i64("a timestamp")?)?
-        }
+        Scalar::TimestampTz => datetime::timestamp_tz_from_binary(reader.i64("a timestamp")?)?,
         Scalar::Interval => Value::Interval(interval(&mut reader)?),
         Scalar::Point => Value::Point {
             x: f64::from_bits(reader.u64("a point")?),

@@ -5,12 +5,11 @@
 //! transaction, a commit of another one, a position behind the last) ends the run: what came
 //! before is published, what comes after cannot be trusted.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use crate::change::{Before, Change, EventId, Op, Progress};
+use crate::change::{Change, EventId, Op, Progress};
 use crate::config::{TableFilter, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::schema::Table;
@@ -18,12 +17,13 @@ use crate::sources::postgres::catalog::{Catalog, RelationFacts};
 use crate::sources::postgres::datetime::EPOCH_MICROS;
 use crate::sources::postgres::decode_error::DecodeError;
 use crate::sources::postgres::pgoutput::{
-    Frame, Message, OldTuple, RelationIds, RelationMessage, Tuple, parse_frame, parse_message,
+    Frame, Message, RelationIds, RelationMessage, parse_frame, parse_message,
 };
-use crate::sources::postgres::row::{self, RowFault};
+use crate::sources::postgres::relations::{Relation, Relations};
+use crate::sources::postgres::row::{RowFault, RowMessage, images};
 use crate::sources::postgres::snapshot_rows::{Context, SnapshotRows, fault_error};
 use crate::sources::postgres::source_block::{Place, SourceConstants, slots, transaction_id};
-use crate::sources::postgres::table::{Described, Tables};
+use crate::sources::postgres::table::Tables;
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
@@ -42,6 +42,8 @@ pub struct DecoderConfig {
     pub server_version: u32,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
+    /// The checkpoint that the stream goes on from; `None` for the stream's very beginning.
+    pub resume_from: Option<Lsn>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,9 @@ pub struct Decoder {
     transaction_id: String,
     /// The commit before, which dates messages outside of any transaction.
     last_commit_us: Option<i64>,
+    /// The end of the last commit: the first half of `source.sequence`, which so never goes back
+    /// from one transaction to the next (the first LSN of a transaction would).
+    last_commit: Option<Lsn>,
     /// Progress has been reported up to here.
     reported: Lsn,
 }
@@ -84,8 +89,8 @@ struct Transaction {
     xid: u32,
     commit_lsn: Lsn,
     commit_us: i64,
-    /// Where its first message stands.
-    begin: Lsn,
+    /// The end of the commit before it.
+    after: Option<Lsn>,
     /// Row changes so far.
     n_changes: u64,
     origin: Option<(String, Lsn)>,
@@ -96,7 +101,7 @@ impl Transaction {
         Place {
             ts_us: self.commit_us,
             snapshot: "false",
-            transaction: Some(self.begin),
+            after: self.after,
             tx_id: Some(i64::from(self.xid)),
             lsn,
             origin: self.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
@@ -104,20 +109,13 @@ impl Transaction {
     }
 }
 
-/// A row change on the wire.
-#[derive(Clone, Copy)]
-enum RowMessage<'a> {
-    Insert { new: Tuple<'a> },
-    Update { old: Option<OldTuple<'a>>, new: Tuple<'a> },
-    Delete { old: OldTuple<'a> },
-}
-
-/// A message of the stream, for what is done with it.
+/// Where a message stands, and where its values go.
 #[derive(Clone, Copy)]
 struct Wire<'a> {
     start: Lsn,
     sent_us: i64,
     payload: &'a [u8],
+    arena: &'a Bump,
 }
 
 impl Decoder {
@@ -145,6 +143,7 @@ impl Decoder {
             state: State::Between,
             transaction_id: String::new(),
             last_commit_us: None,
+            last_commit: config.resume_from,
             reported: Lsn(0),
         }
     }
@@ -177,7 +176,7 @@ impl Decoder {
                     let parse = |source| DecodeError::Parse { lsn: start, source };
                     let message = parse_message(body).map_err(parse)?;
                     let sent_us = unix_micros(sent_at);
-                    self.message(message, Wire { start, sent_us, payload }, arena, out)?;
+                    self.message(message, Wire { start, sent_us, payload, arena }, out)?;
                 }
                 Frame::Keepalive { end } => self.keepalive(end, out),
             }
@@ -189,7 +188,6 @@ impl Decoder {
         &mut self,
         message: Message<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         match message {
@@ -205,19 +203,19 @@ impl Decoder {
             // The catalogue tells more about a type than its name.
             Message::Type { .. } => {}
             Message::Insert { relation, new } => {
-                self.row(relation, RowMessage::Insert { new }, wire, arena, out)?;
+                self.row(relation, RowMessage::Insert { new }, wire, out)?;
             }
             Message::Update { relation, old, new } => {
-                self.row(relation, RowMessage::Update { old, new }, wire, arena, out)?;
+                self.row(relation, RowMessage::Update { old, new }, wire, out)?;
             }
             Message::Delete { relation, old } => {
-                self.row(relation, RowMessage::Delete { old }, wire, arena, out)?;
+                self.row(relation, RowMessage::Delete { old }, wire, out)?;
             }
-            Message::Truncate { relations } => self.truncate(relations, wire, arena, out)?,
+            Message::Truncate { relations } => self.truncate(relations, wire, out)?,
             Message::Message { transactional, prefix, content } => {
                 if self.logical_messages {
                     let values = [Value::Text(prefix), Value::Bytes(content)];
-                    self.logical_message(transactional, &values, wire, arena, out)?;
+                    self.logical_message(transactional, &values, wire, out)?;
                 }
             }
         }
@@ -243,7 +241,7 @@ impl Decoder {
                     xid,
                     commit_lsn,
                     commit_us,
-                    begin,
+                    after: self.last_commit,
                     n_changes: 0,
                     origin: None,
                 });
@@ -267,6 +265,7 @@ impl Decoder {
             return Err(DecodeError::Backwards { from: self.reported, to: end_lsn });
         }
         self.last_commit_us = Some(transaction.commit_us);
+        self.last_commit = Some(end_lsn);
         self.state = State::Between;
         self.reported = end_lsn;
         out.progress(Progress::Stream(self.position(end_lsn)));
@@ -307,7 +306,6 @@ impl Decoder {
         oid: u32,
         message: RowMessage<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         let transaction = open(&mut self.state, wire.start, "a row")?;
@@ -318,9 +316,9 @@ impl Decoder {
         let Relation::Captured(described) = relation else { return Ok(()) };
         let id = EventId { transaction: &self.transaction_id, ordinal };
         loop {
-            match images(described, message, arena) {
+            match images(described, message, wire.arena) {
                 Ok((op, before, after)) => {
-                    let source = slots(&transaction.place(wire.start), arena);
+                    let source = slots(&transaction.place(wire.start), wire.arena);
                     let table = &described.table;
                     let raw = wire.payload;
                     return out.change(&Change { table, op, before, after, source, id, raw });
@@ -339,7 +337,6 @@ impl Decoder {
         &mut self,
         relations: RelationIds<'_>,
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         for oid in relations.iter() {
@@ -354,7 +351,7 @@ impl Decoder {
                 op: Op::Truncate,
                 before: None,
                 after: None,
-                source: slots(&transaction.place(wire.start), arena),
+                source: slots(&transaction.place(wire.start), wire.arena),
                 id: EventId { transaction: &self.transaction_id, ordinal },
                 raw: wire.payload,
             })?;
@@ -369,7 +366,6 @@ impl Decoder {
         transactional: bool,
         values: &[Value<'_>],
         wire: Wire<'_>,
-        arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         let place = if transactional {
@@ -378,7 +374,7 @@ impl Decoder {
             Place {
                 ts_us: self.last_commit_us.unwrap_or(wire.sent_us),
                 snapshot: "false",
-                transaction: Some(wire.start),
+                after: self.last_commit,
                 tx_id: None,
                 lsn: wire.start,
                 origin: None,
@@ -390,7 +386,7 @@ impl Decoder {
             op: Op::Message,
             before: None,
             after: Some(values),
-            source: slots(&place, arena),
+            source: slots(&place, wire.arena),
             id: EventId { transaction: &id, ordinal: 0 },
             raw: wire.payload,
         })
@@ -438,81 +434,9 @@ fn open<'s>(
     }
 }
 
-type Images<'a> = (Op, Option<Before<'a>>, Option<crate::change::Row<'a>>);
-
-fn images<'a>(
-    described: &Described,
-    message: RowMessage<'a>,
-    arena: &'a Bump,
-) -> Result<Images<'a>, RowFault> {
-    match message {
-        RowMessage::Insert { new } => {
-            Ok((Op::Create, None, Some(row::whole(described, new, None, arena)?)))
-        }
-        RowMessage::Update { old, new } => {
-            let before = old.map(|old| old_image(described, old, arena)).transpose()?;
-            let whole = match before {
-                Some(Before::Whole(row)) => Some(row),
-                Some(Before::Key(_)) | None => None,
-            };
-            Ok((Op::Update, before, Some(row::whole(described, new, whole, arena)?)))
-        }
-        RowMessage::Delete { old } => {
-            Ok((Op::Delete, Some(old_image(described, old, arena)?), None))
-        }
-    }
-}
-
-fn old_image<'a>(
-    described: &Described,
-    old: OldTuple<'a>,
-    arena: &'a Bump,
-) -> Result<Before<'a>, RowFault> {
-    match old {
-        OldTuple::Key(tuple) => Ok(Before::Key(row::key_only(described, tuple, arena)?)),
-        OldTuple::Whole(tuple) => Ok(Before::Whole(row::whole(described, tuple, None, arena)?)),
-    }
-}
-
 /// The server counts from 2000. A clock is centuries away from either end.
 fn unix_micros(micros: i64) -> i64 {
     micros.saturating_add(EPOCH_MICROS)
-}
-
-#[derive(Debug)]
-enum Relation {
-    Captured(Described),
-    /// Not asked for: its rows are counted and skipped.
-    Filtered,
-}
-
-/// Relations by oid; rows come in runs of one relation, so the last one is looked at first.
-#[derive(Debug, Default)]
-struct Relations {
-    by_oid: HashMap<u32, usize>,
-    all: Vec<Relation>,
-    last: Option<(u32, usize)>,
-}
-
-impl Relations {
-    fn insert(&mut self, oid: u32, relation: Relation) {
-        if let Some(&index) = self.by_oid.get(&oid) {
-            self.all[index] = relation;
-        } else {
-            self.by_oid.insert(oid, self.all.len());
-            self.all.push(relation);
-        }
-    }
-
-    #[inline]
-    fn get(&mut self, oid: u32) -> Option<&mut Relation> {
-        let index = match self.last {
-            Some((last, index)) if last == oid => index,
-            _ => *self.by_oid.get(&oid)?,
-        };
-        self.last = Some((oid, index));
-        self.all.get_mut(index)
-    }
 }
 
 #[cfg(test)]

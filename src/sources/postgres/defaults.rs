@@ -181,7 +181,7 @@ fn zero(oid: u32, scalar: Scalar) -> Option<OwnedValue> {
         Scalar::Date => OwnedValue::Date(0),
         Scalar::Time => OwnedValue::Time(0),
         Scalar::Timestamp => OwnedValue::Timestamp(0),
-        Scalar::TimestampTz { .. } => OwnedValue::TimestampTz(0),
+        Scalar::TimestampTz => OwnedValue::TimestampTz(0),
         Scalar::Interval => OwnedValue::Interval(Interval { months: 0, days: 0, micros: 0 }),
         Scalar::Oid
         | Scalar::Money

@@ -51,6 +51,7 @@ mod datetime;
 mod hstore;
 mod numeric;
 mod reader;
+mod relations;
 mod row;
 mod snapshot_rows;
 mod source_block;

@@ -2,10 +2,10 @@
 
 use bumpalo::Bump;
 
-use crate::change::Row;
+use crate::change::{Before, Op, Row};
 use crate::sources::postgres::copy::CopyRow;
 use crate::sources::postgres::decode_error::{CopyError, ValueError};
-use crate::sources::postgres::pgoutput::{Field, ParseError, Tuple};
+use crate::sources::postgres::pgoutput::{Field, OldTuple, ParseError, Tuple};
 use crate::sources::postgres::table::{Described, PlanColumn};
 use crate::sources::postgres::{binary, text};
 use crate::value::Value;
@@ -41,9 +41,52 @@ impl From<CopyError> for RowFault {
     }
 }
 
-/// A new row. Where TOAST was not repeated, the value stands in `old` if the log had the whole old
-/// row (replica identity full), and nowhere otherwise.
-pub(crate) fn whole<'a>(
+/// A row change on the wire.
+#[derive(Clone, Copy)]
+pub(crate) enum RowMessage<'a> {
+    Insert { new: Tuple<'a> },
+    Update { old: Option<OldTuple<'a>>, new: Tuple<'a> },
+    Delete { old: OldTuple<'a> },
+}
+
+/// Operation, old and new image.
+pub(crate) type Images<'a> = (Op, Option<Before<'a>>, Option<Row<'a>>);
+
+pub(crate) fn images<'a>(
+    described: &Described,
+    message: RowMessage<'a>,
+    arena: &'a Bump,
+) -> Result<Images<'a>, RowFault> {
+    match message {
+        RowMessage::Insert { new } => {
+            Ok((Op::Create, None, Some(whole(described, new, None, arena)?)))
+        }
+        RowMessage::Update { old, new } => {
+            let before = old.map(|old| old_image(described, old, arena)).transpose()?;
+            let old = before.map(Before::row);
+            Ok((Op::Update, before, Some(whole(described, new, old, arena)?)))
+        }
+        RowMessage::Delete { old } => {
+            Ok((Op::Delete, Some(old_image(described, old, arena)?), None))
+        }
+    }
+}
+
+fn old_image<'a>(
+    described: &Described,
+    old: OldTuple<'a>,
+    arena: &'a Bump,
+) -> Result<Before<'a>, RowFault> {
+    match old {
+        OldTuple::Key(tuple) => Ok(Before::Key(key_only(described, tuple, arena)?)),
+        OldTuple::Whole(tuple) => Ok(Before::Whole(whole(described, tuple, None, arena)?)),
+    }
+}
+
+/// A new row. Where TOAST was not repeated, the value stands in `old` if the log had it there: the
+/// whole old row (replica identity full), or a key that is itself unchanged TOAST, for which the
+/// server logs the old key (`ExtractReplicaIdentity`).
+fn whole<'a>(
     described: &Described,
     tuple: Tuple<'a>,
     old: Option<Row<'a>>,
@@ -61,7 +104,10 @@ pub(crate) fn whole<'a>(
                 return Err(RowFault::UnexpectedNull { column: index });
             }
             Field::Null => Value::Null,
-            Field::Unchanged => old.map_or(Value::Unavailable, |old| old[target]),
+            Field::Unchanged => match old.map_or(Value::Absent, |old| old[target]) {
+                Value::Absent => Value::Unavailable,
+                value => value,
+            },
         };
     }
     Ok(row)
@@ -69,7 +115,7 @@ pub(crate) fn whole<'a>(
 
 /// The replica identity's columns of an old row. All others are sent as null, which means that
 /// they are not part of it (`logicalrep_write_tuple` of an old key tuple).
-pub(crate) fn key_only<'a>(
+fn key_only<'a>(
     described: &Described,
     tuple: Tuple<'a>,
     arena: &'a Bump,

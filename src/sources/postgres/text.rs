@@ -45,7 +45,7 @@ fn read_scalar<'a>(
             numeric::from_text(text, scalar.scale(), arena)?
         }
         Scalar::Timestamp => Value::Timestamp(datetime::timestamp(text)?),
-        Scalar::TimestampTz { .. } => datetime::timestamp_tz(text)?,
+        Scalar::TimestampTz => datetime::timestamp_tz(text)?,
         Scalar::Date => Value::Date(datetime::date(text)?),
         Scalar::Time => Value::Time(datetime::time(text)?),
         Scalar::TimeTz => {

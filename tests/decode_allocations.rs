@@ -1,0 +1,31 @@
+//! A row costs no allocation once the arena is warm. A binary of its own: the counter is a global
+//! allocator.
+
+#[path = "support/decode_rows.rs"]
+mod decode_rows;
+
+use bumpalo::Bump;
+use tailwater::sources::Decode as _;
+
+#[test]
+fn a_row_is_decoded_without_allocating() {
+    let mut decoder = decode_rows::decoder();
+    let (one, many) = (decode_rows::batch(1), decode_rows::batch(1001));
+    let mut arena = Bump::new();
+    // Twice: the first run grows the arena, the reset keeps one chunk that holds everything.
+    for _ in 0..3 {
+        decoder.decode(&many, &arena, &mut decode_rows::Counter::default()).expect("rows decode");
+        arena.reset();
+    }
+    let mut counts = [&one, &many].map(|raw| {
+        let mut counter = decode_rows::Counter::default();
+        let measured = allocation_counter::measure(|| {
+            decoder.decode(raw, &arena, &mut counter).expect("rows decode");
+        });
+        arena.reset();
+        (counter.n_changes, measured.count_total)
+    });
+    // A transaction has its name and its position; a thousand rows more have nothing.
+    let [(1, one), (1001, many)] = &mut counts else { panic!("{counts:?}") };
+    assert!(many <= one, "{many} allocations for 1001 rows, {one} for one");
+}
