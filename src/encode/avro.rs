@@ -91,7 +91,7 @@ impl Emit for Avro<'_> {
     /// Zigzag, then seven bits a byte, lowest first.
     #[inline]
     fn int(&mut self, value: i64) {
-        let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+        let rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
         if rest < 0x80 {
             self.0.push(rest.to_le_bytes()[0]);
             return;
