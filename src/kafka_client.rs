@@ -123,6 +123,33 @@ fn is_for_producers(key: &str) -> bool {
         )
 }
 
+/// A client that is dropped on a thread for blocking work: rdkafka's clients join their threads, and
+/// a producer waits up to half a second for its last reports.
+pub(crate) struct Offloaded<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Offloaded<T> {
+    pub(crate) fn new(client: T) -> Self {
+        Self(Some(client))
+    }
+}
+
+impl<T: Send + 'static> std::ops::Deref for Offloaded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("there until the drop")
+    }
+}
+
+impl<T: Send + 'static> Drop for Offloaded<T> {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(client)));
+        }
+    }
+}
+
 /// A failure of the client as a whole, which librdkafka reports beside any message.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientFailure {

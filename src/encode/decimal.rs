@@ -43,7 +43,7 @@ pub(crate) fn rescale(decimal: Decimal<'_>, scale: i32) -> Option<Unscaled> {
             return None;
         }
     }
-    Some(Unscaled::Large(magnitude.to_bytes()))
+    Some(Unscaled::Large(magnitude.into_bytes()))
 }
 
 /// The form of `VariableScaleDecimal`: trailing zeros of the fraction stripped, no negative scale.
@@ -70,7 +70,7 @@ pub(crate) fn normalise(decimal: Decimal<'_>) -> (i32, Option<Unscaled>) {
         scale -= 1;
     }
     let changed = scale != decimal.scale;
-    (scale, changed.then(|| Unscaled::Large(magnitude.to_bytes())))
+    (scale, changed.then(|| Unscaled::Large(magnitude.into_bytes())))
 }
 
 fn small(unscaled: &[u8]) -> Option<i128> {
@@ -153,7 +153,7 @@ impl Magnitude {
         true
     }
 
-    fn to_bytes(mut self) -> Vec<u8> {
+    fn into_bytes(mut self) -> Vec<u8> {
         // Room for the sign.
         self.digits.push(0);
         if self.negative {
@@ -221,7 +221,7 @@ mod tests {
             let up = Decimal { unscaled: up.as_bytes(), scale: 2_046 };
             let down = rescale(up, 0).unwrap();
             assert_eq!(down.as_bytes(), unscaled, "{value}");
-            assert_eq!(rescale(up, -40).is_some(), false, "{value}");
+            assert!(rescale(up, -40).is_none(), "{value}");
             let (scale, normal) = normalise(up);
             assert_eq!((scale, normal.unwrap().as_bytes()), (0, &unscaled[..]));
         }

@@ -92,7 +92,7 @@ impl FileOffsetStore {
     }
 
     fn slot_path(&self, counter: u64) -> PathBuf {
-        self.path(if counter % 2 == 0 { "offsets.a" } else { "offsets.b" })
+        self.path(if counter.is_multiple_of(2) { "offsets.a" } else { "offsets.b" })
     }
 
     fn io(&self, operation: &'static str, source: io::Error) -> OffsetError {

@@ -23,7 +23,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
 use crate::disposition::Disposition;
-use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
+use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
 use format::Latest;
 use lock::Lock;
@@ -47,7 +47,7 @@ struct Place {
 }
 
 struct Writer {
-    producer: FutureProducer<KafkaLog>,
+    producer: Offloaded<FutureProducer<KafkaLog>>,
     lock: Lock,
     /// How often the lock had been lost when the topic was last read.
     losses: u64,
@@ -74,6 +74,7 @@ impl KafkaOffsetStore {
         client.set("queue.buffering.max.ms", "0");
         let producer = client
             .create_with_context(KafkaLog::default())
+            .map(Offloaded::new)
             .map_err(|source| place.error("set up a producer for", without_values(source)))?;
         let losses = lock.losses();
         Ok(Self { place, writer: Some(Writer { producer, lock, losses, counter: None }) })
@@ -177,19 +178,21 @@ impl Place {
         client.set("isolation.level", "read_committed");
         client.set("enable.partition.eof", "true");
         client.set("auto.offset.reset", "earliest");
+        // The end of the topic is not waited for.
+        client.set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer<KafkaLog> = client
             .create_with_context(KafkaLog::default())
             .map_err(|source| self.error("set up a consumer for", without_values(source)))?;
         let deadline = Instant::now() + self.config.retry_budget;
-        loop {
+        let end = loop {
             // An assignment, not a subscription: reading joins no group and takes no lock.
             match consumer.fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT) {
                 Ok((low, high)) if low >= high => return Ok(None),
-                Ok(_) => break,
+                Ok((_, high)) => break high,
                 Err(error) if missing_is_empty && is_missing(&error) => return Ok(None),
                 Err(error) => self.wait_out("read", error, (&consumer, deadline))?,
             }
-        }
+        };
         let mut start = TopicPartitionList::new();
         start
             .add_partition_offset(&self.topic, 0, Offset::Beginning)
@@ -198,7 +201,13 @@ impl Place {
         let mut latest = Latest::new(self.location(), &self.pipeline);
         loop {
             match consumer.poll(POLL) {
-                Some(Ok(message)) => latest.take(message.key(), message.payload())?,
+                Some(Ok(message)) => {
+                    latest.take(message.key(), message.payload())?;
+                    if message.offset() + 1 >= end {
+                        return latest.finish();
+                    }
+                }
+                // The last offset may be one that compaction took away.
                 Some(Err(KafkaError::PartitionEOF(_))) => return latest.finish(),
                 Some(Err(error)) => self.wait_out("read", error, (&consumer, deadline))?,
                 None if Instant::now() >= deadline => return Err(self.timeout("read")),

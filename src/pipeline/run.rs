@@ -15,7 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
-use crate::offsets::{Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck};
+use crate::offsets::{
+    Checkpoint, Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck,
+};
 use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
@@ -79,14 +81,14 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> Result<Outcome, RunError> {
     let begin = begin(parts, limits, until, stats);
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         biased;
         // 1. A stop while starting: nothing is in flight, nothing needs finishing.
         () = stop.cancelled() => return Ok(ended_by_stop(until)),
         // 2. The start itself.
         running = begin => running?,
     };
-    running.to_the_end(stop).await
+    running.finish(stop).await
 }
 
 async fn begin(
@@ -96,7 +98,10 @@ async fn begin(
     stats: &Arc<Stats>,
 ) -> Result<Running, RunError> {
     let mut store = parts.open_store().await?;
-    let loaded = store.load().await?;
+    let loaded = match store.load().await? {
+        Some(loaded) => Some(loaded),
+        None => Some(first_checkpoint(parts, &mut *store).await?),
+    };
     let started = parts.source().start(loaded.as_ref()).await.map_err(RunError::Source)?;
     let Started { checkpoint, session, decoder, log_end } = started;
     tracing::info!(
@@ -138,6 +143,17 @@ async fn begin(
     })
 }
 
+/// Durable before anything is made on the source, so that nothing made there is ever a stranger.
+async fn first_checkpoint(
+    parts: &mut impl Parts,
+    store: &mut dyn OffsetStore,
+) -> Result<Checkpoint, RunError> {
+    let mut first = parts.source().prepare().await.map_err(RunError::Source)?;
+    first.counter = 1;
+    store.save(&first).await?;
+    Ok(first)
+}
+
 struct Running {
     session: Task<crate::sources::BoxError>,
     sink: Task<crate::sinks::BoxError>,
@@ -157,7 +173,7 @@ struct Running {
 }
 
 impl Running {
-    async fn to_the_end(mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
+    async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
         let drained = self.deliver_all(stop).await;
         let saved = match drained {
             Ok(()) => self.save().await,

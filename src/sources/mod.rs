@@ -28,11 +28,17 @@ pub type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 
 /// A configured source. Lives as long as the process; makes one session per run.
 pub trait Source: Send {
+    /// Asked where nothing was ever saved: proves that a beginning is possible and right, and
+    /// gives the checkpoint to be made durable before [`Self::start`] creates anything that would
+    /// outlive a crash. A start that finds what another start left behind then knows it as ours.
+    fn prepare(&mut self) -> SourceFuture<'_, Checkpoint>;
+
     /// Connects, proves identity and reachability against `checkpoint` before one byte is
     /// streamed, creates what the configuration lets it create, and plans the snapshot.
     ///
     /// Fails loudly rather than starting anywhere else than exactly at the checkpoint. With no
-    /// checkpoint it starts from a new snapshot, or from the log's present end, as configured.
+    /// checkpoint, or one whose snapshot is not complete, it starts from a new snapshot, or from the
+    /// log's present end, as configured.
     fn start<'a>(&'a mut self, checkpoint: Option<&'a Checkpoint>) -> SourceFuture<'a, Started>;
 
     /// What `/metrics` and logs call it: `postgresql`.

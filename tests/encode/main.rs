@@ -1,5 +1,8 @@
 //! The encoder, seen from outside.
 
+#![expect(clippy::print_stdout, reason = "a comparison says how much it compared")]
+#![expect(clippy::unwrap_used, reason = "a test that stops there says what was wrong")]
+
 mod avro;
 mod golden;
 mod published;

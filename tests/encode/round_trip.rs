@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 use tailwater::change::{Change, EventId, Op};
 use tailwater::encode::{EncodeOptions, Encoder, Format};
-use tailwater::record::{RecordBatch, Topics};
+use tailwater::record::RecordBatch;
 use tailwater::schema::{Column, ColumnType, Shape, SourceLayout, Table, TableVersion};
 use tailwater::value::{Decimal, Interval, Value};
 
@@ -56,29 +56,32 @@ impl Owned {
     }
 }
 
+/// A type, and what its values can be.
+type Typed = (ColumnType, BoxedStrategy<Owned>);
+
+fn plain(value: Value<'static>) -> Owned {
+    Owned::Plain(value)
+}
+
 /// `doubles` makes the finite doubles.
-fn scalar(
-    doubles: &BoxedStrategy<f64>,
-) -> impl Strategy<Value = (ColumnType, BoxedStrategy<Owned>)> + use<> {
-    let plain = |value: Value<'static>| Owned::Plain(value);
-    let text = || ".{0,40}".prop_map(Owned::Text).boxed();
-    let int = move |data_type, min: i64, max: i64| {
-        (data_type, (min..=max).prop_map(move |v| plain(Value::Int(v))).boxed())
+fn scalar(doubles: &BoxedStrategy<f64>) -> impl Strategy<Value = Typed> + use<> {
+    prop_oneof![numbers(doubles), texts(), times(), point(doubles)]
+}
+
+fn numbers(doubles: &BoxedStrategy<f64>) -> impl Strategy<Value = Typed> + use<> {
+    let int = |data_type, min: i64, max: i64| {
+        (data_type, (min..=max).prop_map(|v| plain(Value::Int(v))).boxed())
     };
-    let micros = || -9_000_000_000_000_000_000_i64..9_000_000_000_000_000_000;
-    let numbers = prop_oneof![
-        Just((ColumnType::Bool, any::<bool>().prop_map(move |v| plain(Value::Bool(v))).boxed())),
+    prop_oneof![
+        Just((ColumnType::Bool, any::<bool>().prop_map(|v| plain(Value::Bool(v))).boxed())),
         Just(int(ColumnType::Int16, i16::MIN.into(), i16::MAX.into())),
         Just(int(ColumnType::Int32, i32::MIN.into(), i32::MAX.into())),
         Just(int(ColumnType::Int64, i64::MIN, i64::MAX)),
         Just((
             ColumnType::Float32,
-            (-f32::MAX..f32::MAX).prop_map(move |v| plain(Value::Float32(v))).boxed()
+            (-f32::MAX..f32::MAX).prop_map(|v| plain(Value::Float32(v))).boxed()
         )),
-        Just((
-            ColumnType::Float64,
-            doubles.clone().prop_map(move |v| plain(Value::Float64(v))).boxed()
-        )),
+        Just((ColumnType::Float64, doubles.clone().prop_map(|v| plain(Value::Float64(v))).boxed())),
         (1..39_u32, 0..20_i32).prop_map(|(precision, scale)| (
             ColumnType::Decimal { precision, scale },
             any::<i128>().prop_map(move |v| Owned::Decimal(v, scale)).boxed()
@@ -93,8 +96,12 @@ fn scalar(
                 })
                 .boxed()
         )),
-    ];
-    let texts = prop_oneof![
+    ]
+}
+
+fn texts() -> impl Strategy<Value = Typed> {
+    let text = || ".{0,40}".prop_map(Owned::Text).boxed();
+    prop_oneof![
         Just((ColumnType::Text, text())),
         Just((ColumnType::Json, text())),
         Just((ColumnType::Xml, text())),
@@ -104,54 +111,56 @@ fn scalar(
         Just((ColumnType::Uuid, text())),
         Just((ColumnType::Bytes, any::<Vec<u8>>().prop_map(Owned::Bytes).boxed())),
         Just((ColumnType::Bits { length: 9 }, any::<Vec<u8>>().prop_map(Owned::Bytes).boxed())),
-    ];
-    let times = prop_oneof![
+    ]
+}
+
+fn times() -> impl Strategy<Value = Typed> {
+    let micros = || -9_000_000_000_000_000_000_i64..9_000_000_000_000_000_000;
+    prop_oneof![
         Just((
             ColumnType::Date,
-            (-2_440_588..2_145_042_905).prop_map(move |v| plain(Value::Date(v))).boxed()
+            (-2_440_588..2_145_042_905).prop_map(|v| plain(Value::Date(v))).boxed()
         )),
         Just((
             ColumnType::Time { precision: 3 },
-            (0..=86_400_000_i64).prop_map(move |v| plain(Value::Time(v * 1_000))).boxed()
+            (0..=86_400_000_i64).prop_map(|v| plain(Value::Time(v * 1_000))).boxed()
         )),
         Just((
             ColumnType::Time { precision: 6 },
-            (0..=86_400_000_000_i64).prop_map(move |v| plain(Value::Time(v))).boxed()
+            (0..=86_400_000_000_i64).prop_map(|v| plain(Value::Time(v))).boxed()
         )),
         Just((
             ColumnType::TimeTz { precision: 6 },
             (0..86_400_000_000_i64)
-                .prop_map(move |micros| plain(Value::TimeTz { micros, offset_s: 0 }))
+                .prop_map(|micros| plain(Value::TimeTz { micros, offset_s: 0 }))
                 .boxed()
         )),
         Just((
             ColumnType::Timestamp { precision: 2 },
-            micros().prop_map(move |v| plain(Value::Timestamp(v / 1_000 * 1_000))).boxed()
+            micros().prop_map(|v| plain(Value::Timestamp(v / 1_000 * 1_000))).boxed()
         )),
         Just((
             ColumnType::Timestamp { precision: 6 },
-            micros().prop_map(move |v| plain(Value::Timestamp(v))).boxed()
+            micros().prop_map(|v| plain(Value::Timestamp(v))).boxed()
         )),
         Just((
             ColumnType::TimestampTz { precision: 6 },
-            micros().prop_map(move |v| plain(Value::TimestampTz(v))).boxed()
+            micros().prop_map(|v| plain(Value::TimestampTz(v))).boxed()
         )),
         Just((
             ColumnType::Interval,
             any::<i64>()
-                .prop_map(move |micros| {
+                .prop_map(|micros| {
                     plain(Value::Interval(Interval { months: 0, days: 0, micros }))
                 })
                 .boxed()
         )),
-        Just((
-            ColumnType::Point,
-            (doubles.clone(), doubles.clone())
-                .prop_map(move |(x, y)| plain(Value::Point { x, y }))
-                .boxed()
-        )),
-    ];
-    prop_oneof![numbers, texts, times]
+    ]
+}
+
+fn point(doubles: &BoxedStrategy<f64>) -> impl Strategy<Value = Typed> + use<> {
+    let points = (doubles.clone(), doubles.clone());
+    Just((ColumnType::Point, points.prop_map(|(x, y)| plain(Value::Point { x, y })).boxed()))
 }
 
 fn column(

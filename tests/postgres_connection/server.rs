@@ -59,26 +59,26 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// initdb takes a second: done once, copied for each server.
+/// initdb takes a second: done once for each version on a machine, copied for each server.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let folder = TEMPLATE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("tw-conn-template").tempdir().unwrap();
-        open_to_server_user(folder.path());
-        let data = folder.path().join("data");
-        run(as_server_user(&bin("initdb")).arg("-D").arg(&data).args([
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-        ]));
-        folder
-    });
-    folder.path()
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let version = run(Command::new(bin("initdb")).arg("--version"));
+        let version: String = version.chars().filter(char::is_ascii_digit).collect();
+        let kept = std::env::temp_dir().join(format!("tailwater-template-{version}"));
+        if !kept.exists() {
+            let fresh = tempfile::Builder::new().prefix("tw-conn").tempdir().unwrap();
+            open_to_server_user(fresh.path());
+            let data = fresh.path().join("data");
+            let mut initdb = as_server_user(&bin("initdb"));
+            initdb.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8"]);
+            run(initdb.args(["--locale=C.UTF-8", "--no-sync"]));
+            // Whole or not at all; another run that was faster made the same.
+            std::fs::rename(&data, &kept).ok();
+        }
+        assert!(kept.exists(), "no template in {}", kept.display());
+        kept
+    })
 }
 
 fn open_to_server_user(folder: &Path) {
@@ -94,7 +94,7 @@ impl Server {
         let root = tempfile::Builder::new().prefix("tw-conn").tempdir().unwrap();
         open_to_server_user(root.path());
         let folder = root.path().join("data");
-        run(Command::new("cp").arg("-a").arg(template.join("data")).arg(&folder));
+        run(Command::new("cp").arg("-a").arg(template).arg(&folder));
         let port = loop {
             let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
             assert!(port < 21_100, "no free port left");
@@ -185,6 +185,10 @@ impl Server {
     pub(crate) async fn ask(&self, sql: &str) -> Option<String> {
         let rows = self.sql().await.query("test", sql).await.unwrap();
         rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten()
+    }
+
+    pub(crate) async fn version(&self) -> u32 {
+        self.ask("SHOW server_version_num").await.unwrap().parse().unwrap()
     }
 
     pub(crate) async fn execute(&self, sql: &str) {

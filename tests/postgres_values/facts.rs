@@ -151,6 +151,7 @@ pub(crate) fn decoder(
         logical_messages: true,
         server_version: 150_000,
         snapshot,
+        resume_from: None,
     };
     Decoder::new(config, Box::new(facts.clone()))
 }

@@ -47,6 +47,7 @@ pub(crate) fn decoder() -> Decoder {
         logical_messages: true,
         server_version: 150_000,
         snapshot: None,
+        resume_from: None,
     };
     let mut decoder = Decoder::new(config, Box::new(NoCatalog));
     let described = batch_of(&[relation()]);

@@ -27,8 +27,11 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the thread may take to notice that it is over.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 const LEAVE_POLL: Duration = Duration::from_millis(5);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const HELD_POLL: Duration = Duration::from_millis(10);
+/// A group that did not give the partition by now is asked who has it.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Lock {
     state: Arc<State>,
@@ -77,7 +80,9 @@ impl Lock {
     /// Returns at once while the lock is held; otherwise waits for the brokers to come back, or to
     /// say who has it now.
     pub(super) async fn wait_until_held(&self, place: &Place) -> Result<(), OffsetError> {
-        let deadline = Instant::now() + JOIN_TIMEOUT.max(place.config.retry_budget);
+        let begun = Instant::now();
+        let deadline = begun + JOIN_TIMEOUT.max(place.config.retry_budget);
+        let mut ask_at = begun + ASK_AFTER;
         while !self.state.held.load(Ordering::Acquire) {
             if let Some(failure) = self.state.consumer.context().failure() {
                 return Err(place.error("lock", KafkaError::Global(failure.code)));
@@ -85,18 +90,25 @@ impl Lock {
             if Instant::now() >= deadline {
                 return Err(place.timeout("lock"));
             }
-            let (state, owned) = (Arc::clone(&self.state), place.clone());
-            let members = blocking(move || Ok(members(&owned, &state.consumer))).await?;
-            let others = || members.iter().flatten().filter(|member| !member.is_this_process());
-            if members.as_ref().is_ok_and(|all| all.len() > 1)
-                && others().any(|member| member.has_partition)
-            {
-                let holder = others().map(Member::name).collect::<Vec<_>>().join(", ");
-                return Err(OffsetError::Locked { location: place.location(), holder });
+            if Instant::now() >= ask_at {
+                self.check_for_another_holder(place).await?;
+                ask_at = Instant::now() + ASK_AFTER;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(HELD_POLL).await;
         }
         Ok(())
+    }
+
+    async fn check_for_another_holder(&self, place: &Place) -> Result<(), OffsetError> {
+        let (state, owned) = (Arc::clone(&self.state), place.clone());
+        let members = blocking(move || Ok(members(&owned, &state.consumer))).await?;
+        let others = members.iter().flatten().filter(|member| !member.is_this_process());
+        let others: Vec<_> = others.collect();
+        if !others.iter().any(|member| member.has_partition) {
+            return Ok(());
+        }
+        let holder = others.into_iter().map(Member::name).collect::<Vec<_>>().join(", ");
+        Err(OffsetError::Locked { location: place.location(), holder })
     }
 }
 

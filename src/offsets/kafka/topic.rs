@@ -7,15 +7,18 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{PAUSE, Place, REQUEST_TIMEOUT, blocking, disposition};
+use super::{Place, REQUEST_TIMEOUT, blocking, disposition};
 use crate::disposition::Disposition;
-use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
+use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::offsets::OffsetError;
 
-type Admin = AdminClient<KafkaLog>;
+type Admin = Offloaded<AdminClient<KafkaLog>>;
 /// Asks for metadata: an admin client keeps failures of its connections to itself, because rdkafka
 /// polls no more of it than its answers.
-type Looker = Arc<BaseConsumer<KafkaLog>>;
+type Looker = Arc<Offloaded<BaseConsumer<KafkaLog>>>;
+
+/// A new topic is usually there at the second look.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Creates the topic where it is missing. A topic that may drop a checkpoint (retention instead of
 /// compaction) or that has several partitions (whose order is not defined) is refused.
@@ -23,10 +26,11 @@ pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(),
     let set_up = |source| place.error("set up a client for", without_values(source));
     let admin: Admin = client_config(&place.config, Purpose::Administer)
         .create_with_context(KafkaLog::default())
+        .map(Offloaded::new)
         .map_err(set_up)?;
     let looker: Looker = client_config(&place.config, Purpose::Consume)
         .create_with_context(KafkaLog::default())
-        .map(Arc::new)
+        .map(|client| Arc::new(Offloaded::new(client)))
         .map_err(set_up)?;
     let deadline = Instant::now() + place.config.retry_budget;
     let mut created = false;
@@ -53,7 +57,7 @@ pub(super) async fn ensure(place: &Place, replication_factor: i32) -> Result<(),
         if Instant::now() >= deadline || disposition(&error) == Disposition::Stop {
             return Err(place.error(if created { "create" } else { "find" }, error));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     check_cleanup_policy(place, &admin).await
 }

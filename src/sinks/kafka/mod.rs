@@ -25,8 +25,10 @@
 mod delivery;
 mod error;
 mod letters;
+mod limits;
 mod partition;
 mod producer;
+mod run;
 mod sink;
 mod topics;
 

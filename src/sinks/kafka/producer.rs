@@ -10,7 +10,7 @@ use rdkafka::producer::{
 
 use super::delivery::{Ledger, Token};
 use super::error::SinkError;
-use crate::kafka_client::without_values;
+use crate::kafka_client::{Offloaded, without_values};
 
 /// Shares the ledger with the sink: librdkafka's context is owned by the producer.
 pub(super) struct SharedLedger(Arc<Ledger>);
@@ -37,34 +37,29 @@ impl ProducerContext for SharedLedger {
 
 type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
 
-/// `None` only while it is being dropped.
-pub(super) struct Producer(Option<ThreadedProducer<SharedLedger>>);
+pub(super) struct Producer(Offloaded<ThreadedProducer<SharedLedger>>);
 
 impl Producer {
     pub(super) fn new(config: &ClientConfig, ledger: &Arc<Ledger>) -> Result<Self, SinkError> {
         config
             .create_with_context(SharedLedger(Arc::clone(ledger)))
-            .map(|producer| Self(Some(producer)))
+            .map(|producer| Self(Offloaded::new(producer)))
             .map_err(|source| SinkError::Client { source: without_values(source) })
     }
 
     /// Queues a record; its bytes are copied. Never blocks.
     pub(super) fn send(&self, record: Record<'_>) -> Result<(), KafkaError> {
-        self.inner().send(record).map_err(|(error, _)| error)
+        self.0.send(record).map_err(|(error, _)| error)
     }
 
     /// Messages that are queued, sent, or delivered but not yet reported.
     pub(super) fn is_idle(&self) -> bool {
-        self.inner().in_flight_count() == 0
+        self.0.in_flight_count() == 0
     }
 
     /// What put the producer beyond use, if anything did.
     pub(super) fn fatal_code(&self) -> Option<RDKafkaErrorCode> {
-        self.inner().client().fatal_error().map(|(code, _)| code)
-    }
-
-    fn inner(&self) -> &ThreadedProducer<SharedLedger> {
-        self.0.as_ref().expect("there until the drop")
+        self.0.client().fatal_error().map(|(code, _)| code)
     }
 }
 
@@ -74,14 +69,9 @@ pub(super) fn addressed(topic: &str, partition: i32, token: Token) -> Record<'_>
 }
 
 impl Drop for Producer {
-    /// What is still queued belongs to batches without receipt, so it is thrown away; waiting for
-    /// it would only make the next run's duplicates. rdkafka joins its thread and waits for the
-    /// reports in its own drop, up to half a second, which is no work for the runtime's threads.
+    /// What is still queued belongs to batches without receipt, so it is thrown away: waiting for
+    /// it would only make the next run's duplicates.
     fn drop(&mut self) {
-        let Some(producer) = self.0.take() else { return };
-        producer.purge(PurgeConfig::default().queue().inflight());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn_blocking(move || drop(producer)));
-        }
+        self.0.purge(PurgeConfig::default().queue().inflight());
     }
 }

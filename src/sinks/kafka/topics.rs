@@ -17,7 +17,7 @@ use super::delivery::Ledger;
 use super::error::{AclOperation, Refusal, SinkError, refusal};
 use super::partition::partition_of;
 use crate::config::KafkaConfig;
-use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
+use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::record::{Topic, TopicId, TopicRole};
 
 /// Partitions per data topic: filled from the checkpoint, completed by the sink as it meets topics,
@@ -47,7 +47,7 @@ impl TopicState {
 }
 
 pub(super) struct TopicBook {
-    admin: Arc<AdminClient<KafkaLog>>,
+    admin: Arc<Offloaded<AdminClient<KafkaLog>>>,
     config: KafkaConfig,
     known: KnownPartitions,
     states: Vec<Option<TopicState>>,
@@ -65,7 +65,8 @@ impl TopicBook {
         let client = client_config(&config, Purpose::Administer);
         let admin = AdminClient::from_config_and_context(&client, KafkaLog::default())
             .map_err(|source| SinkError::Client { source: without_values(source) })?;
-        Ok(Self { admin: Arc::new(admin), config, known, states: Vec::new() })
+        let admin = Arc::new(Offloaded::new(admin));
+        Ok(Self { admin, config, known, states: Vec::new() })
     }
 
     pub(super) fn get(&self, id: TopicId) -> Option<&TopicState> {

@@ -42,6 +42,8 @@ pub struct DecoderConfig {
     pub server_version: u32,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
+    /// The checkpoint that the stream goes on from; `None` for the stream's very beginning.
+    pub resume_from: Option<Lsn>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,9 @@ pub struct Decoder {
     transaction_id: String,
     /// The commit before, which dates messages outside of any transaction.
     last_commit_us: Option<i64>,
+    /// The end of the last commit: the first half of `source.sequence`, which so never goes back
+    /// from one transaction to the next (the first LSN of a transaction would).
+    last_commit: Option<Lsn>,
     /// Progress has been reported up to here.
     reported: Lsn,
 }
@@ -84,8 +89,8 @@ struct Transaction {
     xid: u32,
     commit_lsn: Lsn,
     commit_us: i64,
-    /// Where its first message stands.
-    begin: Lsn,
+    /// The end of the commit before it.
+    after: Option<Lsn>,
     /// Row changes so far.
     n_changes: u64,
     origin: Option<(String, Lsn)>,
@@ -96,7 +101,7 @@ impl Transaction {
         Place {
             ts_us: self.commit_us,
             snapshot: "false",
-            transaction: Some(self.begin),
+            after: self.after,
             tx_id: Some(i64::from(self.xid)),
             lsn,
             origin: self.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
@@ -138,6 +143,7 @@ impl Decoder {
             state: State::Between,
             transaction_id: String::new(),
             last_commit_us: None,
+            last_commit: config.resume_from,
             reported: Lsn(0),
         }
     }
@@ -235,7 +241,7 @@ impl Decoder {
                     xid,
                     commit_lsn,
                     commit_us,
-                    begin,
+                    after: self.last_commit,
                     n_changes: 0,
                     origin: None,
                 });
@@ -259,6 +265,7 @@ impl Decoder {
             return Err(DecodeError::Backwards { from: self.reported, to: end_lsn });
         }
         self.last_commit_us = Some(transaction.commit_us);
+        self.last_commit = Some(end_lsn);
         self.state = State::Between;
         self.reported = end_lsn;
         out.progress(Progress::Stream(self.position(end_lsn)));
@@ -367,7 +374,7 @@ impl Decoder {
             Place {
                 ts_us: self.last_commit_us.unwrap_or(wire.sent_us),
                 snapshot: "false",
-                transaction: Some(wire.start),
+                after: self.last_commit,
                 tx_id: None,
                 lsn: wire.start,
                 origin: None,

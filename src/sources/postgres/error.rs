@@ -150,7 +150,7 @@ pub enum SourceError {
 
     // Running.
     #[error(
-        "read {table} for the snapshot: the table was rewritten or truncated since the snapshot began"
+        "read {table} for the snapshot: it was altered, rewritten or truncated since the snapshot began"
     )]
     TableRewritten { table: String },
     #[error("read for the snapshot: a reader ended without a result")]

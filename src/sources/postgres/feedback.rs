@@ -69,6 +69,11 @@ impl Feedback {
         Ok(())
     }
 
+    /// Whether anything was confirmed yet.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed > Lsn::default()
+    }
+
     /// When the next status update is to be sent.
     pub(super) fn due(&self) -> Instant {
         if self.wanted {

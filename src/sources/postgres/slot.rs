@@ -141,6 +141,18 @@ fn check_reach(name: &str, facts: &SlotFacts, checkpoint: Lsn) -> Result<(), Sou
     Ok(())
 }
 
+/// Says when the server is about to throw away log that the slot needs.
+pub fn warn_of_danger(name: &str, facts: &SlotFacts) {
+    if matches!(facts.wal_status.as_deref(), Some("extended" | "unreserved")) {
+        tracing::warn!(
+            slot = name,
+            wal_status = facts.wal_status,
+            bytes_left = facts.safe_wal_size,
+            "the slot holds more log than max_wal_size; beyond max_slot_wal_keep_size it is lost"
+        );
+    }
+}
+
 /// Reads the slot's row; `None` when there is no such slot.
 ///
 /// # Errors

@@ -7,9 +7,9 @@
 //! (`SnapBuildExportSnapshot` in `snapbuild.c`).
 //!
 //! A reader that is lost takes its transaction along and cannot come back into the snapshot: the
-//! whole snapshot fails, and the next run begins a new one. So does a table whose files were
-//! replaced between the snapshot and its reading (ALTER TABLE that rewrites, TRUNCATE): such a
-//! table looks empty to an old snapshot, without any error.
+//! whole snapshot fails, and the next run begins a new one. So does a table that was altered or
+//! whose files were replaced between the snapshot and its reading (ALTER TABLE that rewrites,
+//! TRUNCATE): such a table looks empty to an old snapshot, without any error.
 //! <https://www.postgresql.org/docs/current/mvcc-caveats.html>
 
 use std::collections::VecDeque;
@@ -189,9 +189,17 @@ async fn read_table(
     table: &RelationFacts,
 ) -> Result<Outcome, SourceError> {
     const READ: &str = "read a table for the snapshot";
+    // Undefined table, column, type: COPY looks names up as of now, not as of the snapshot.
+    const GONE: [&str; 3] = ["42P01", "42703", "42704"];
     let name = format!("{}.{}", table.schema, table.table);
     let started = Instant::now();
-    connection.start_copy(READ, &copy_statement(table, work.unmapped)).await?;
+    match connection.start_copy(READ, &copy_statement(table, work.unmapped)).await {
+        Ok(()) => {}
+        Err(error) if GONE.iter().any(|code| error.has_code(code)) => {
+            return Err(SourceError::TableRewritten { table: name });
+        }
+        Err(error) => return Err(error),
+    }
     loop {
         let Ok(read) = timeout(COPY_SILENCE_MAX, connection.read_copy(READ)).await else {
             return Err(SourceError::Timeout {
@@ -209,7 +217,6 @@ async fn read_table(
             read_at: Instant::now(),
             budget: None,
         };
-        // failpoint: read
         if work.out.send(batch).await.is_err() {
             return Ok(Outcome::Closed);
         }

@@ -23,7 +23,8 @@ pub(crate) struct SnapshotRows {
     facts: SnapshotFacts,
     /// By the number that the session gives them.
     tables: Vec<SnapshotTable>,
-    any_emitted: bool,
+    /// The first table by name.
+    first: Option<usize>,
     /// The last table by name that has shown a row.
     last: Option<usize>,
 }
@@ -52,7 +53,9 @@ impl SnapshotRows {
                 ..SnapshotTable::default()
             })
             .collect();
-        Self { facts, tables, any_emitted: false, last: None }
+        let first = (0..facts.tables.len())
+            .min_by_key(|&index| (&facts.tables[index].schema, &facts.tables[index].table));
+        Self { facts, tables, first, last: None }
     }
 
     pub(crate) fn facts(&self) -> &SnapshotFacts {
@@ -166,7 +169,7 @@ impl SnapshotRows {
         let place = Place {
             ts_us: self.facts.read_at_us,
             snapshot: marker,
-            transaction: None,
+            after: None,
             tx_id: Some(self.facts.transaction_id),
             lsn: self.facts.consistent_point,
             origin: None,
@@ -176,7 +179,6 @@ impl SnapshotRows {
             table.described.as_mut().ok_or(DecodeError::Snapshot("a row came without table"))?;
         let id = EventId { transaction: &table.id, ordinal: table.n_emitted };
         table.n_emitted += 1;
-        self.any_emitted = true;
         loop {
             match row::of_copy(described, copied, context.arena) {
                 Ok(row) => {
@@ -203,12 +205,15 @@ impl SnapshotRows {
         }
     }
 
+    /// As Debezium's `setSnapshotMarker` decides: the first row of the first table by name is
+    /// `first`, even where it is the table's last.
     fn marker(&self, index: usize, is_last: IsLast) -> &'static str {
-        match (self.any_emitted, self.tables[index].n_emitted, is_last) {
-            (false, _, _) => "first",
-            (true, _, IsLast::OfTable) => "last_in_data_collection",
-            (true, 0, IsLast::No) => "first_in_data_collection",
-            (true, _, IsLast::No) => "true",
+        let is_first = self.tables[index].n_emitted == 0;
+        match (is_first && self.first == Some(index), is_first, is_last) {
+            (true, _, _) => "first",
+            (false, _, IsLast::OfTable) => "last_in_data_collection",
+            (false, true, IsLast::No) => "first_in_data_collection",
+            (false, false, IsLast::No) => "true",
         }
     }
 

@@ -46,6 +46,10 @@ impl PostgresSource {
 }
 
 impl Source for PostgresSource {
+    fn prepare(&mut self) -> SourceFuture<'_, Checkpoint> {
+        Box::pin(async move { Ok(self.intend().await?) })
+    }
+
     fn start<'a>(&'a mut self, checkpoint: Option<&'a Checkpoint>) -> SourceFuture<'a, Started> {
         Box::pin(async move { Ok(self.begin(checkpoint).await?) })
     }
@@ -60,6 +64,13 @@ struct Server {
     sql: PgConnection,
     walsender: PgConnection,
     about: About,
+}
+
+/// What the server has of what this run needs.
+struct Survey {
+    plan: SlotPlan,
+    publication: PublicationFacts,
+    captured: Vec<Listed>,
 }
 
 struct About {
@@ -101,15 +112,12 @@ impl PostgresSource {
             let checkpoint = self.checkpoint(&server.about, past.as_ref(), lsn, None);
             return Ok(self.started(&server.about, checkpoint, Phase::Nothing, None));
         }
-        let all = preflight::tables(&mut server.sql).await?;
-        let captured = preflight::captured(&self.config, &all)?;
-        let (name, database) = (&self.config.slot, &self.config.database);
-        let found = slot::read(&mut server.sql, name).await?;
-        let plan = slot::plan(name, database, found.as_ref(), promise)?;
-        let facts = self.publication(&mut server.sql, plan, &all, &captured).await?;
+        let survey = self.survey(&mut server, promise).await?;
+        let captured: Vec<&Listed> = survey.captured.iter().collect();
+        let name = &self.config.slot;
+        let facts = survey.publication;
         let to_read = publication::coverage(&self.config.publication.name, &facts, &captured)?;
-        self.warn_of(&facts, &captured);
-        match plan {
+        match survey.plan {
             SlotPlan::Resume => self.resume(server, past, &facts, &captured).await,
             SlotPlan::Create => self.begin_anew(server, past, &facts, &to_read).await,
             SlotPlan::DropAndCreate => {
@@ -118,6 +126,38 @@ impl PostgresSource {
                 self.begin_anew(server, past, &facts, &to_read).await
             }
         }
+    }
+
+    /// Everything that can be found wrong before something is made on the server. What a crash
+    /// during `start` leaves behind is then known as ours by the checkpoint that this gives.
+    async fn intend(&self) -> Result<Checkpoint, SourceError> {
+        let mut server = self.connect().await?;
+        let survey = self.survey(&mut server, Promise::Nothing).await?;
+        let captured: Vec<&Listed> = survey.captured.iter().collect();
+        let name = &self.config.publication.name;
+        let to_read = publication::coverage(name, &survey.publication, &captured)?;
+        if self.snapshot.mode != SnapshotMode::NoData {
+            preflight::check_readable(&server.about.facts.role, &to_read)?;
+        }
+        let log_end = server.about.identity.log_end;
+        let checkpoint =
+            self.checkpoint(&server.about, None, log_end, Some(SnapshotState::Running));
+        server.sql.close().await;
+        server.walsender.close().await;
+        Ok(checkpoint)
+    }
+
+    async fn survey(&self, server: &mut Server, promise: Promise) -> Result<Survey, SourceError> {
+        let all = preflight::tables(&mut server.sql).await?;
+        let captured = preflight::captured(&self.config, &all)?;
+        let (name, database) = (&self.config.slot, &self.config.database);
+        let found = slot::read(&mut server.sql, name).await?;
+        let plan = slot::plan(name, database, found.as_ref(), promise)?;
+        found.iter().for_each(|facts| slot::warn_of_danger(name, facts));
+        let publication = self.publication(&mut server.sql, plan, &all, &captured).await?;
+        self.warn_of(&publication, &captured);
+        let captured = captured.into_iter().cloned().collect();
+        Ok(Survey { plan, publication, captured })
     }
 
     async fn connect(&self) -> Result<Server, SourceError> {
@@ -357,6 +397,7 @@ impl PostgresSource {
         snapshot: Option<SnapshotFacts>,
     ) -> Started {
         let config = &self.config;
+        let Position::Postgres(PostgresPosition { lsn: from, .. }) = checkpoint.position;
         let decoder = DecoderConfig {
             system_id: about.identity.system_id.clone(),
             timeline: about.identity.timeline,
@@ -367,6 +408,7 @@ impl PostgresSource {
             unmapped_types: config.unmapped_types,
             logical_messages: config.logical_messages,
             server_version: about.facts.version,
+            resume_from: snapshot.is_none().then_some(from),
             snapshot,
         };
         let catalog = CatalogReader::new(Handle::current(), config.clone());

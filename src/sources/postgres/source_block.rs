@@ -69,8 +69,8 @@ pub(crate) struct Place<'a> {
     /// Microseconds since 1970.
     pub(crate) ts_us: i64,
     pub(crate) snapshot: &'a str,
-    /// Where the transaction's first message stands; nothing in a snapshot.
-    pub(crate) transaction: Option<Lsn>,
+    /// The end of the commit before; nothing in a snapshot.
+    pub(crate) after: Option<Lsn>,
     pub(crate) tx_id: Option<i64>,
     pub(crate) lsn: Lsn,
     pub(crate) origin: Option<(&'a str, Lsn)>,
@@ -95,12 +95,12 @@ pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
     arena.alloc_slice_copy(&slots)
 }
 
-/// `["<transaction>","<row>"]`, in decimal.
+/// `["<commit before>","<row>"]`, in decimal.
 fn sequence<'a>(place: &Place<'_>, arena: &'a Bump) -> &'a str {
     // Two numbers of up to 20 digits and eight signs.
     let mut text = bumpalo::collections::String::with_capacity_in(48, arena);
     let mut digits = itoa::Buffer::new();
-    match place.transaction {
+    match place.after {
         Some(lsn) => {
             text.push_str("[\"");
             text.push_str(digits.format(lsn.0));
@@ -136,7 +136,7 @@ mod tests {
         let place = Place {
             ts_us: 1_795_179_846_554_303,
             snapshot: "false",
-            transaction: Some(Lsn(272_547_016)),
+            after: Some(Lsn(272_547_016)),
             tx_id: Some(10_850),
             lsn: Lsn(272_548_104),
             origin: Some(("node", Lsn(7))),
@@ -177,7 +177,7 @@ mod tests {
         let place = Place {
             ts_us: 0,
             snapshot: "first",
-            transaction: None,
+            after: None,
             tx_id: Some(1),
             lsn: Lsn(272_475_864),
             origin: None,

@@ -19,6 +19,7 @@ use super::error::SourceError;
 use super::feedback::Feedback;
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
+use crate::failpoint;
 use crate::offsets::SourceAck;
 use crate::offsets::position::{Lsn, Position};
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
@@ -122,7 +123,6 @@ impl Stream {
                 Event::Read(CopyRead::Frames(frames)) => {
                     self.heard_at = Instant::now();
                     self.note(&frames);
-                    // failpoint: read
                     if let Flow::End = self.hand_on(frames).await? {
                         break;
                     }
@@ -203,8 +203,11 @@ impl Stream {
 
     async fn send_status(&mut self) -> Result<(), SourceError> {
         let update = self.feedback.status(Instant::now(), SystemTime::now());
-        self.walsender.send_copy_data(&update).await
-        // failpoint: acknowledged
+        self.walsender.send_copy_data(&update).await?;
+        if self.feedback.is_confirmed() {
+            failpoint::hit(failpoint::ACKNOWLEDGED);
+        }
+        Ok(())
     }
 
     fn acknowledge(&mut self, ack: &SourceAck) -> Result<(), SourceError> {

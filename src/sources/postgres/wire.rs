@@ -154,7 +154,7 @@ pub(super) fn server_error(body: &[u8]) -> ServerError {
     error
 }
 
-/// Column count of a RowDescription is all that is needed of it; values come as text.
+/// The values of one row, as text; what they are called and of which type, the query knows.
 pub(super) fn data_row(body: &[u8]) -> Result<Vec<Option<String>>, WireError> {
     const WHAT: &str = "a row";
     let mut fields = Fields::new(WHAT, body);

@@ -72,11 +72,12 @@ fn offsets_in_use_are_left_alone() {
     let mut setup = setup("twice");
     let first = setup.start();
     first.ready();
+    // A second process on the same machine would have another port.
+    setup.set("admin.listen", format!("127.0.0.1:{}", crate::support::free_port()));
     setup.fails(exit::OFFSETS, &["held by", &first.process.pid().to_string()]);
     let reset = setup.command("offsets reset", &["--yes"]).wait(seconds(20));
     reset.expect(exit::OFFSETS, &["held by"]);
     first.stop().expect(0, &[]);
-    setup.set("admin.listen", format!("127.0.0.1:{}", crate::support::free_port()));
     mended(&setup, Kafka::shared(), 3);
 }
 

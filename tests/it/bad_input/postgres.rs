@@ -95,7 +95,7 @@ fn a_publication_without_a_column_is_named_with_the_column() {
     let (database, setup) = setup("narrow");
     let name = &database.name;
     database.run(&format!("create publication {name} for table t (id)"));
-    setup.fails(exit::SOURCE, &[name, "public.t", "v"]);
+    setup.fails(exit::SOURCE, &[name, "\"public\".\"t\": v", "ALTER PUBLICATION"]);
     database.run(&format!("alter publication {name} set table t"));
     mended(&setup, Kafka::shared(), 3);
 }
