@@ -21,7 +21,7 @@ use super::session::{After, AgainPhase, Phase, PostgresSession, SnapshotPhase, S
 use super::slot::{self, Creation, NewSlot, Promise, SlotPlan};
 use super::snapshot::Readers;
 use super::stream::StreamSettings;
-use crate::config::{PostgresConfig, SnapshotConfig, SnapshotMode};
+use crate::config::{PostgresConfig, SnapshotConfig, SnapshotMode, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
 use crate::sources::{Source, SourceFuture, Started};
@@ -154,6 +154,12 @@ impl PostgresSource {
     async fn survey(&self, server: &mut Server, promise: Promise) -> Result<Survey, SourceError> {
         let all = preflight::tables(&mut server.sql).await?;
         let captured = preflight::captured(&self.config, &all)?;
+        if self.config.unmapped_types == UnmappedTypes::Fail {
+            let oids: Vec<u32> = captured.iter().map(|table| table.oid).collect();
+            let relations =
+                catalog_query::relations(&mut server.sql, &oids, Sizes::Noted).await?;
+            preflight::check_types(&relations)?;
+        }
         let (name, database) = (&self.config.slot, &self.config.database);
         let found = slot::read(&mut server.sql, name).await?;
         let plan = slot::plan(name, database, found.as_ref(), promise)?;
