@@ -56,7 +56,8 @@ fn neither_logs_nor_metrics_nor_headers_of_dead_letters_tell_a_secret_or_a_value
             let value = value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             check(&format!("the header {name}"), &value);
         }
-        let body = String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).into_owned();
+        let body =
+            String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).into_owned();
         assert!(body.contains("canary-row") && !body.contains(SECRET), "the row and nothing else");
     }
     for path in ["/metrics", "/readyz", "/healthz"] {
