@@ -14,8 +14,8 @@ use tailwater::schema::{
 };
 use tailwater::value::{Decimal, DecimalSpecial, OwnedValue, Value};
 
-use crate::avro;
-use crate::registry::Registry;
+use super::avro;
+use super::registry::Registry;
 
 fn options(format: Format) -> EncodeOptions {
     EncodeOptions {
