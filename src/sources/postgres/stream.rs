@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CopyRead, PgConnection};
 use super::error::SourceError;
 use super::feedback::Feedback;
+use super::pace::Pace;
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
 use crate::failpoint;
@@ -63,7 +64,9 @@ pub(super) async fn run(
     let Channels { out, mut acks, stop } = channels;
     acks.mark_changed();
     let acks = Some(acks);
-    let stream = Stream { walsender, settings, feedback, out, acks, stop, heard_at: now };
+    let pace = Pace::new(now);
+    let stream =
+        Stream { walsender, settings, feedback, out, acks, stop, heard_at: now, pace, rest: None };
     stream.run().await
 }
 
@@ -97,6 +100,9 @@ struct Stream {
     acks: Option<watch::Receiver<Option<SourceAck>>>,
     stop: CancellationToken,
     heard_at: Instant,
+    pace: Pace,
+    /// Until when the socket is left alone.
+    rest: Option<Instant>,
 }
 
 /// What ended a wait.
@@ -123,11 +129,13 @@ impl Stream {
                 Event::Read(CopyRead::Frames(frames)) => {
                     self.heard_at = Instant::now();
                     self.note(&frames);
+                    let n_bytes = frames.data.len();
                     if let Flow::End = self.hand_on(frames).await? {
                         break;
                     }
                     // Nobody listened meanwhile: the silence begins anew.
                     self.heard_at = Instant::now();
+                    self.rest = self.pace.after(n_bytes, self.heard_at);
                 }
                 Event::Read(CopyRead::Done) => {
                     let endpoint = self.walsender.endpoint().to_owned();
@@ -151,7 +159,7 @@ impl Stream {
             // 3. Goes with the next update; cheap.
             ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
             // 4. Last, because it is nearly always ready. Cancel-safe: bytes stay in the buffer.
-            read = self.walsender.read_copy("stream") => Event::Read(read?),
+            read = read_rested(&mut self.walsender, self.rest) => Event::Read(read?),
         })
     }
 
@@ -261,6 +269,17 @@ impl Stream {
         self.walsender.close().await;
         Ok(())
     }
+}
+
+/// Cancel-safe, as the two waits are: bytes stay in the buffer and the rest's end is fixed.
+async fn read_rested(
+    walsender: &mut PgConnection,
+    rest: Option<Instant>,
+) -> Result<CopyRead, SourceError> {
+    if let Some(rest) = rest {
+        sleep_until(rest.into()).await;
+    }
+    walsender.read_copy("stream").await
 }
 
 /// Waits for ever once nobody can acknowledge any more. Cancel-safe.
