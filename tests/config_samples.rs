@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use tailwater::config::{self, Loaded};
 
-/// Copies of the samples whose references point at files and values of this test.
+/// Loads a copy of a sample whose references point at files and values of this test.
 fn load(path: &Path) -> Loaded {
+    let text = std::fs::read_to_string(path).expect("a sample");
+    load_text(&path.display().to_string(), text)
+}
+
+fn load_text(name: &str, mut text: String) -> Loaded {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "canary\n").expect("a secret");
-    let mut text = std::fs::read_to_string(path).expect("a sample");
     let env = BTreeMap::from([
         ("PIPELINE", "shop"),
         ("POSTGRES_DATABASE", "shop"),
@@ -30,7 +34,7 @@ fn load(path: &Path) -> Loaded {
     std::fs::write(&copy, replaced).expect("a copy");
     match config::load(&copy) {
         Ok(loaded) => loaded,
-        Err(error) => panic!("{}:\n{}", path.display(), error.lines().join("\n")),
+        Err(error) => panic!("{name}:\n{}", error.lines().join("\n")),
     }
 }
 
@@ -53,6 +57,18 @@ fn every_sample_is_a_configuration() {
 #[test]
 fn the_sample_of_the_compose_file_is_a_configuration() {
     load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/tailwater.yaml"));
+}
+
+#[test]
+fn every_yaml_block_of_the_readme_is_a_configuration() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("the readme");
+    let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let (yaml, _) = block.split_once("```").expect("an end");
+        load_text("README.md", yaml.to_owned());
+    }
 }
 
 /// What is left out means what config/reference.yaml says.

@@ -1,5 +1,5 @@
 //! Every default and every bound of the configuration, once. `written.rs` repeats the defaults in
-//! its docs; a test compares the two.
+//! its docs, and `config/reference.yaml` writes them out; a test compares the latter with these.
 
 use std::time::Duration;
 

@@ -25,6 +25,7 @@ const PARAMETERS: &[&str] =
 pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigError> {
     let whole = |problem: String| ConfigError::whole(FILE, problem);
     let postgres = postgres(url, password).map_err(whole)?;
+    let has_password = reqwest::Url::parse(url).is_ok_and(|url| url.password().is_some());
     let pipeline = postgres
         .database
         .chars()
@@ -48,6 +49,14 @@ pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigE
         ConfigError { file: FILE.to_owned(), findings }
     })?;
     warnings.iter_mut().for_each(forget_place);
+    if has_password {
+        let problem = "a password in an argument shows in the list of processes; the environment variable PGPASSWORD does not";
+        warnings.push(Finding {
+            place: None,
+            path: "password".to_owned(),
+            problem: problem.to_owned(),
+        });
+    }
     Ok(Loaded { config, warnings })
 }
 
@@ -125,7 +134,8 @@ mod tests {
     #[test]
     fn a_url_is_a_whole_pipeline() {
         let url = "postgres://app:p%40ss@127.0.0.1:6543/My-Shop?tables=public.*,sales.orders";
-        let Loaded { config, .. } = first_look(url, None).unwrap();
+        let Loaded { config, warnings } = first_look(url, None).unwrap();
+        assert_eq!(warnings.len(), 1, "the password in the URL");
         let SourceConfig::Postgres(source) = &config.source;
         assert_eq!((source.host.as_str(), source.port), ("127.0.0.1", 6543));
         assert_eq!((source.user.as_str(), source.database.as_str()), ("app", "My-Shop"));

@@ -1,5 +1,6 @@
 //! The ways to a configuration: a file, a text, or a single URL.
 
+use std::io::Read;
 use std::path::Path;
 
 use super::diagnose::{ConfigError, Finding};
@@ -21,11 +22,13 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let file = path.display().to_string();
     let whole = |problem: String| ConfigError::whole(&file, problem);
-    let meta = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?;
-    if meta.len() > defaults::FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(defaults::FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| whole(error.to_string()))?;
+    if bytes.len() as u64 > defaults::FILE_BYTES_MAX {
         return Err(whole(format!("larger than {} bytes", defaults::FILE_BYTES_MAX)));
     }
-    let bytes = std::fs::read(path).map_err(|error| whole(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| whole("not UTF-8 text".to_owned()))?;
     parse(&text, &file, &Process)
 }

@@ -181,7 +181,9 @@ pub struct KafkaConfig {
 pub struct TopicConfig {
     /// Create missing topics; otherwise they must be there already.
     pub create: bool,
+    /// -1: the broker's `num.partitions`.
     pub partitions: i32,
+    /// -1: the broker's `default.replication.factor`.
     pub replication_factor: i32,
     /// `delete`, `compact` or `compact,delete`.
     pub cleanup_policy: String,
@@ -191,7 +193,9 @@ pub struct TopicConfig {
 
 #[derive(Clone, Debug)]
 pub enum OffsetsConfig {
+    /// A folder of this pipeline's own.
     File { path: PathBuf },
+    /// A `replication_factor` of -1: the broker's default.
     Kafka { kafka: KafkaConfig, topic: String, replication_factor: i32 },
 }
 
@@ -226,4 +230,6 @@ pub struct DeliveryConfig {
     pub retry_budget: Duration,
     /// The `cdc.id` header on every record.
     pub id_header: bool,
+    /// Debezium's `__debezium.context.…` headers on every record.
+    pub context_headers: bool,
 }

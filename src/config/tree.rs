@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Map(Vec<Entry>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Scalar {
     pub(super) text: String,
     /// Written without quotes: only such a scalar can be a number, a boolean or nothing.
@@ -53,6 +53,13 @@ pub(super) struct Entry {
 pub(super) struct Malformed {
     pub(super) place: Option<Place>,
     pub(super) problem: String,
+}
+
+/// Any of them may be a secret.
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Scalar {

@@ -63,10 +63,7 @@ pub(crate) fn images<'a>(
         }
         RowMessage::Update { old, new } => {
             let before = old.map(|old| old_image(described, old, arena)).transpose()?;
-            let old = match before {
-                Some(Before::Whole(row)) => Some(row),
-                Some(Before::Key(_)) | None => None,
-            };
+            let old = before.map(Before::row);
             Ok((Op::Update, before, Some(whole(described, new, old, arena)?)))
         }
         RowMessage::Delete { old } => {
@@ -86,8 +83,9 @@ fn old_image<'a>(
     }
 }
 
-/// A new row. Where TOAST was not repeated, the value stands in `old` if the log had the whole old
-/// row (replica identity full), and nowhere otherwise.
+/// A new row. Where TOAST was not repeated, the value stands in `old` if the log had it there: the
+/// whole old row (replica identity full), or a key that is itself unchanged TOAST, for which the
+/// server logs the old key (`ExtractReplicaIdentity`).
 fn whole<'a>(
     described: &Described,
     tuple: Tuple<'a>,
@@ -106,7 +104,10 @@ fn whole<'a>(
                 return Err(RowFault::UnexpectedNull { column: index });
             }
             Field::Null => Value::Null,
-            Field::Unchanged => old.map_or(Value::Unavailable, |old| old[target]),
+            Field::Unchanged => match old.map_or(Value::Absent, |old| old[target]) {
+                Value::Absent => Value::Unavailable,
+                value => value,
+            },
         };
     }
     Ok(row)
