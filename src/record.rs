@@ -98,6 +98,8 @@ pub struct RecordBatch {
     pub boundaries: Vec<Boundary>,
     /// When the oldest bytes of the batch were read from the source.
     pub read_at: Option<std::time::Instant>,
+    /// Records that the sink set aside, for metrics.
+    pub n_dead_letters: u64,
     /// Bytes of the memory budget that this batch holds until it is dropped.
     pub budget: Option<tokio::sync::OwnedSemaphorePermit>,
     /// Where the memory of this batch goes back to.

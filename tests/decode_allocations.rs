@@ -1,11 +1,10 @@
 //! A row costs no allocation once the arena is warm. A binary of its own: the counter is a global
 //! allocator.
 
-#[path = "support/decode_rows.rs"]
-mod decode_rows;
-
 use bumpalo::Bump;
 use tailwater::sources::Decode as _;
+
+use crate::decode_rows;
 
 #[test]
 fn a_row_is_decoded_without_allocating() {

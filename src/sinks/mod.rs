@@ -57,6 +57,7 @@ pub struct Receipt {
     progress: Option<Progress>,
     snapshot_complete: bool,
     n_records: usize,
+    n_dead_letters: u64,
     read_at: Option<std::time::Instant>,
 }
 
@@ -71,6 +72,7 @@ impl Receipt {
             sequence: batch.sequence,
             snapshot_complete,
             n_records: batch.records.len(),
+            n_dead_letters: batch.n_dead_letters,
             read_at: batch.read_at,
             progress: batch.boundaries.pop().map(|b| b.progress),
         };
@@ -109,6 +111,12 @@ impl Receipt {
     #[must_use]
     pub fn n_records(&self) -> usize {
         self.n_records
+    }
+
+    /// Records that could not be delivered for what they are, and became dead letters.
+    #[must_use]
+    pub fn n_dead_letters(&self) -> u64 {
+        self.n_dead_letters
     }
 
     #[must_use]
