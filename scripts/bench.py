@@ -74,7 +74,7 @@ class Run:
 
 
 def report(what, figure, good, target):
-    verdict = "ok" if good else "SHORT"
+    verdict = "SHORT" if not good else "ok" if target else ""
     if not good:
         short.append(what)
     print(f"{what:44} {figure:>44}   {target:>12}  {verdict}", flush=True)
@@ -231,11 +231,15 @@ def measure_latency():
     run.process.terminate()
     run.end()
     delays = sorted((arrived - committed) * 1000 for arrived, committed in watch.stop()[1:])
-    if len(delays) < RATE * LATENCY_SECONDS * 0.8:
-        sys.exit(f"only {len(delays)} records arrived")
+    # What was committed, not what was asked for: a busy machine may not make the rate.
+    committed = int(psql("select count(*) - 1 from paced"))
+    if len(delays) != committed:
+        sys.exit(f"{len(delays)} records of {committed}")
+    made = committed / LATENCY_SECONDS
     at = lambda p: delays[min(len(delays) - 1, int(len(delays) * p))]
-    report(f"commit to consumer at {RATE} transactions/s",
-           f"p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, max {delays[-1]:.0f} ms", at(0.99) <= 30, "p99 <= 30 ms")
+    report(f"commit to consumer at {made:.0f} of {RATE} transactions/s",
+           f"p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, max {delays[-1]:.0f} ms",
+           at(0.99) <= 30 and made >= 0.9 * RATE, "p99 <= 30 ms")
 
 
 def measure_start():
