@@ -3,7 +3,9 @@
 //! Ends travel with the rows: the session closes its channel, the transcoder then closes its own,
 //! the sink finishes what it has and closes the receipts, and only then is the run over. So a
 //! stop, a lost source and a reached goal all drain alike, and a failed sink ends everything at
-//! once. A drain has a deadline; what it does not finish is sent again by the next run.
+//! once. A drain that somebody waits behind, a stop or a source to be met again, has a deadline;
+//! what it does not finish is sent again by the next run. A source that came to its own end has
+//! none: nothing waits, and the sink's own budget ends what never will.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,9 @@ const RECORD_BATCHES_MAX: usize = 4;
 const RECEIPTS_MAX: usize = 64;
 /// How long tasks that have nothing left to do may take to notice.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A deadline for a wait without one; its arm is off meanwhile.
+const FAR_AWAY: Duration = Duration::from_secs(3600);
 
 /// Partition counts that the sink has seen, shared with the checkpoint; locked once per new topic
 /// and once per save.
@@ -176,13 +181,12 @@ impl Running {
     async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
         let drained = self.deliver_all(stop).await;
         let saved = match drained {
-            Ok(()) => self.save().await,
-            Err(error) => Err(error),
+            // What a drain that took too long has delivered counts none the less.
+            Ok(()) | Err(RunError::Drain { .. }) => self.save().await,
+            Err(_) => Ok(()),
         };
-        let ended = self.join().await;
-        let session_stopped_alone = ended? == SessionEnd::Alone;
+        let session_stopped_alone = self.join(drained).await? == SessionEnd::Alone;
         saved?;
-        self.check_reached();
         if self.reached {
             return Ok(Outcome::Reached);
         }
@@ -197,23 +201,25 @@ impl Running {
     async fn deliver_all(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut tick = tokio::time::interval(self.limits.checkpoint_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut draining: Option<Instant> = None;
+        let mut deadline: Option<Instant> = None;
         loop {
-            let deadline = draining.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let overdue = deadline.unwrap_or_else(|| Instant::now() + FAR_AWAY);
             tokio::select! {
                 biased;
                 // 1. Told to stop: the session goes first, the rest follows by itself.
-                () = stop.cancelled(), if draining.is_none() => {
+                () = stop.cancelled(), if deadline.is_none() => {
                     self.reporter.stopping();
                     self.stop_session.cancel();
-                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                    deadline = Some(self.drain_deadline());
                 }
-                // 2. The session ended by itself: the same drain.
-                () = self.session.ended(), if draining.is_none() => {
-                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                // 2. The session ended by itself. One that failed is not waited for for ever.
+                () = self.session.ended(), if !self.session.has_ended() => {
+                    if self.session.has_failed() {
+                        deadline = deadline.or(Some(self.drain_deadline()));
+                    }
                 }
                 // 3. A drain that takes too long is given up.
-                () = tokio::time::sleep_until(deadline), if draining.is_some() => {
+                () = tokio::time::sleep_until(overdue), if deadline.is_some() => {
                     return Err(RunError::Drain { timeout_ms: self.limits.drain_timeout.as_millis() });
                 }
                 // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
@@ -224,11 +230,15 @@ impl Running {
                     None => return Ok(()),
                 },
             }
-            if self.reached && draining.is_none() {
+            if self.reached && deadline.is_none() {
                 self.stop_session.cancel();
-                draining = Some(Instant::now() + self.limits.drain_timeout);
+                deadline = Some(self.drain_deadline());
             }
         }
+    }
+
+    fn drain_deadline(&self) -> Instant {
+        Instant::now() + self.limits.drain_timeout
     }
 
     fn deliver(&mut self, receipt: Receipt) {
@@ -257,22 +267,32 @@ impl Running {
     }
 
     /// Waits for every part, and reports the error that came first on the way of a row.
-    async fn join(&mut self) -> Result<SessionEnd, RunError> {
+    async fn join(&mut self, drained: Result<(), RunError>) -> Result<SessionEnd, RunError> {
         let alone = !self.stop_session.is_cancelled();
         self.stop_session.cancel();
         // What is still alive here was given up or has nothing left to do.
         self.stop_all.cancel();
-        let session = self.session.finish().await;
-        let sink = self.sink.finish().await;
+        let session = self.session.finish().await.map_err(RunError::Source);
+        let sink = self.sink.finish().await.map_err(RunError::Sink);
         let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
-        sink.map_err(RunError::Sink)?;
-        match transcoder {
-            Ok(Ok(result)) => result?,
-            // The thread is stuck in a look-up that is bounded itself; nothing waits for it.
-            Err(_) => {}
-            Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
+        match drained {
+            Ok(()) => {
+                sink?;
+                match transcoder {
+                    Ok(Ok(result)) => result?,
+                    // The thread is stuck in a look-up that is bounded itself; nothing waits.
+                    Err(_) => {}
+                    Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
+                }
+                session?;
+            }
+            // What the parts say after they were given up is an echo of that. What lies beyond a
+            // goal that was reached is the next run's.
+            Err(RunError::Drain { .. }) if self.reached => {}
+            // The drain began because of the session.
+            Err(error @ RunError::Drain { .. }) => session.and(Err(error))?,
+            Err(error) => return Err(error),
         }
-        session.map_err(RunError::Source)?;
         Ok(if alone { SessionEnd::Alone } else { SessionEnd::Told })
     }
 }
@@ -302,6 +322,14 @@ impl<E> Task<E> {
         if self.result.is_none() {
             self.result = Some(unpanic((&mut self.handle).await));
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.result.is_some()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.result, Some(Err(_)))
     }
 
     async fn finish(&mut self) -> Result<(), E> {
@@ -346,3 +374,6 @@ fn spawn_thread(
     thread.expect("a process that could start tasks can start one more thread");
     receiver
 }
+
+#[cfg(test)]
+mod tests;

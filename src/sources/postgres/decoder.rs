@@ -144,16 +144,10 @@ impl Decoder {
             transaction_id: String::new(),
             last_commit_us: None,
             last_commit: config.resume_from,
-            reported: Lsn(0),
+            // A server's first keepalives name where its reading begins again, which lies before the
+            // checkpoint that was asked for (`restart_lsn`): no progress, and no step back either.
+            reported: config.resume_from.unwrap_or_default(),
         }
-    }
-
-    /// The stream starts at `position`: progress below it is none. (A server's first keepalives
-    /// may name an older place than the one that was asked for.)
-    #[must_use]
-    pub fn starting_at(mut self, position: Lsn) -> Self {
-        self.reported = self.reported.max(position);
-        self
     }
 
     fn stream(
