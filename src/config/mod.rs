@@ -230,4 +230,6 @@ pub struct DeliveryConfig {
     pub retry_budget: Duration,
     /// The `cdc.id` header on every record.
     pub id_header: bool,
+    /// Debezium's `__debezium.context.…` headers on every record.
+    pub context_headers: bool,
 }

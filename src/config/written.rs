@@ -418,6 +418,9 @@ pub(super) struct Delivery {
     /// The header `cdc.id` on every record: the same for the same row change however often it is
     /// sent, so that a consumer can drop repeats. Default: true.
     pub(super) id_header: Option<bool>,
+    /// The headers `__debezium.context.connectorName`, `…connectorLogicalName` and `…taskId` on
+    /// every record, for consumers that look at them. Default: false.
+    pub(super) context_headers: Option<bool>,
 }
 
 /// Health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) over HTTP, read-only and

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::change::{Change, EventId, Progress};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
-use crate::encode::Encoder;
+use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
 use crate::pipeline::report::TableCounts;
@@ -93,7 +93,7 @@ impl Transcoder {
                     return Ok(());
                 }
             }
-            result.map_err(RunError::Transcode)?;
+            result?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Transcoder {
         }
     }
 
-    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), BoxError>) {
+    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), RunError>) {
         let mut handler = Handler {
             encoder: &mut self.encoder,
             dead_letters: self.dead_letters,
@@ -130,11 +130,13 @@ impl Transcoder {
             counts: &mut self.counts,
             stats: &self.stats,
             n_dead: 0,
+            registry_failed: false,
         };
         let result = self.decoder.decode(raw, arena, &mut handler);
-        let Handler { out, n_dead, .. } = handler;
+        let Handler { out, n_dead, registry_failed, .. } = handler;
         self.report(raw, &out, n_dead);
-        (out, result)
+        let place = if registry_failed { RunError::Registry } else { RunError::Transcode };
+        (out, result.map_err(place))
     }
 }
 
@@ -147,6 +149,8 @@ struct Handler<'h> {
     counts: &'h mut TableCounts,
     stats: &'h Stats,
     n_dead: u64,
+    /// The error that ended the batch is the registry's, which is no fault of the rows.
+    registry_failed: bool,
 }
 
 impl Handler<'_> {
@@ -174,7 +178,10 @@ impl ChangeHandler for Handler<'_> {
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
                 Ok(())
             }
-            Err(error) => Err(Box::new(error)),
+            Err(error) => {
+                self.registry_failed = matches!(error, EncodeError::Registry { .. });
+                Err(Box::new(error))
+            }
         }
     }
 

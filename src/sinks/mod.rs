@@ -28,14 +28,25 @@ pub type BoxError = Box<dyn Diagnose + Send + Sync>;
 /// * **Failure.** What may heal is retried within the configured budget. Anything else ends `run`
 ///   with an error; batches without receipt are then simply not done.
 /// * **Shutdown.** When `batches` closes, the sink finishes what it has, sends the receipts and
-///   returns `Ok`. On `stop` it gives up at once; dropping the future is safe.
+///   returns [`SinkEnd::Done`]. On `stop` it gives up at once; dropping the future is safe. Before
+///   that it may return only to say [`SinkEnd::ReaderGone`].
 pub trait Sink: Send {
     fn run(
         self: Box<Self>,
         batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+    ) -> Pin<Box<dyn Future<Output = Result<SinkEnd, BoxError>> + Send>>;
+}
+
+/// How a sink ended without an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkEnd {
+    /// It has nothing left to do, or was told to stop.
+    #[default]
+    Done,
+    /// Whoever read its output went away, as `head` does: there is nobody to deliver to.
+    ReaderGone,
 }
 
 /// Proof that a batch and all before it are durable. Only a sink can make one.

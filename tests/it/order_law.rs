@@ -9,7 +9,7 @@
 //! `TAILWATER_KILLS`, `TAILWATER_CUTS` and `TAILWATER_FAULT_SEED` make it longer, or another one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -80,8 +80,12 @@ struct Run<'a> {
     writers: Writers,
     /// Fault -> how often.
     tally: BTreeMap<String, u32>,
+    /// Records that faults since the last verdict may repeat, and duplicates seen before it.
+    exposed: u64,
+    judged: u64,
     duplicates_max: u64,
     bound_max: u64,
+    begin: Instant,
 }
 
 impl Run<'_> {
@@ -91,7 +95,15 @@ impl Run<'_> {
         }
     }
 
+    /// What was produced since the checkpoint before a fault that lasted so long may come again;
+    /// deaths before the next checkpoint add up.
+    fn expose(&mut self, lasted: Duration) {
+        self.read();
+        self.exposed += self.judge.produced_within(CHECKPOINT_INTERVAL + SLACK + lasted);
+    }
+
     fn count(&mut self, fault: &str) {
+        println!("{:7.1} s  {fault}", self.begin.elapsed().as_secs_f64());
         *self.tally.entry(fault.to_owned()).or_default() += 1;
     }
 
@@ -106,48 +118,41 @@ impl Run<'_> {
         let ended = tailwater.process.ended();
         assert!(ended.is_none(), "after {fault} it ended with {ended:?}: {}", tailwater.said());
         assert!(arrived, "after {fault} nothing arrives: {}", tailwater.said());
+        let duplicates = judge.n_duplicates - self.judged;
+        let bound = std::mem::take(&mut self.exposed);
+        assert!(duplicates <= bound, "{duplicates} duplicates after {fault}, at most {bound}");
+        self.judged += duplicates;
+        self.duplicates_max = self.duplicates_max.max(duplicates);
+        self.bound_max = self.bound_max.max(bound);
     }
 
     /// Kills at a named point (every second time) or at a random moment, and starts again.
     fn kill(&mut self, number: u64, tailwater: Tailwater) -> Tailwater {
-        let setup = &self.stack.setup;
-        let dead = if number.is_multiple_of(2) {
-            let point = usize::try_from(number / 2).unwrap() % POINTS.len();
-            let (point, times) = POINTS[point];
-            let action = format!("{point}={}*off->return", self.rng.random_range(1..times));
+        if number.is_multiple_of(2) {
             drop(tailwater);
-            let armed = self.stack.with_env("FAILPOINTS", &action).start();
-            let died = armed.process.wait(seconds(40));
-            let fault =
-                if died.is_some() { format!("kill at {point}") } else { format!("missed {point}") };
-            self.count(&fault);
-            let ended = armed.kill();
-            assert!(
-                [exit::ABORTED, exit::KILLED].contains(&ended.code),
-                "{fault}: {}",
-                ended.stderr
-            );
-            ended
+            self.expose(Duration::ZERO);
+            self.kill_at_point(number / 2);
         } else {
             std::thread::sleep(Duration::from_millis(self.rng.random_range(0..1500)));
             self.count("kill at random");
-            tailwater.kill()
-        };
-        drop(dead);
-        let bound = {
-            self.read();
-            self.judge.produced_within(CHECKPOINT_INTERVAL + SLACK)
-        };
-        let before = self.judge.n_duplicates;
-        let tailwater = setup.start();
+            drop(tailwater);
+        }
+        self.expose(Duration::ZERO);
+        let tailwater = self.stack.setup.start();
         if self.rng.random_bool(0.7) {
             self.flows(&tailwater, "a kill");
-            let duplicates = self.judge.n_duplicates - before;
-            assert!(duplicates <= bound, "{duplicates} duplicates of at most {bound}");
-            self.duplicates_max = self.duplicates_max.max(duplicates);
-            self.bound_max = self.bound_max.max(bound);
         }
         tailwater
+    }
+
+    fn kill_at_point(&mut self, number: u64) {
+        let (point, times) = POINTS[usize::try_from(number).unwrap() % POINTS.len()];
+        let action = format!("{point}={}*off->return", self.rng.random_range(1..times));
+        let armed = self.stack.with_env("FAILPOINTS", &action).start();
+        let died = armed.process.wait(seconds(20)).is_some();
+        self.count(&if died { format!("kill at {point}") } else { format!("missed {point}") });
+        let ended = armed.kill();
+        assert!([exit::ABORTED, exit::KILLED].contains(&ended.code), "{point}: {}", ended.stderr);
     }
 
     fn cut(&mut self, number: u64, tailwater: Tailwater) -> Tailwater {
@@ -159,6 +164,7 @@ impl Run<'_> {
             drop(tailwater);
             tailwater = self.stack.setup.start();
         }
+        let begin = Instant::now();
         let pause = Duration::from_millis(self.rng.random_range(50..1200));
         let kind = ["cut", "half-close", "stall", "refuse", "cut in a message", "slow"]
             [self.rng.random_range(0..6)];
@@ -180,6 +186,7 @@ impl Run<'_> {
         proxy.heal();
         let fault = format!("{leg}: {kind}");
         self.count(&fault);
+        self.expose(begin.elapsed());
         self.flows(&tailwater, &fault);
         tailwater
     }
@@ -193,10 +200,12 @@ impl Run<'_> {
             3 => ("kafka crash", &|| stack.kafka.stop("KILL"), &|| stack.kafka.resume()),
             _ => ("registry restart", &|| stack.registry.stop(), &|| stack.registry.resume()),
         };
+        let begin = Instant::now();
         stop();
         std::thread::sleep(Duration::from_millis(self.rng.random_range(0..1000)));
         resume();
         self.count(kind);
+        self.expose(begin.elapsed());
         self.flows(tailwater, kind);
     }
 }
@@ -227,8 +236,11 @@ fn nothing_is_lost_and_nothing_invented_whatever_dies() {
         judge: Judge::default(),
         writers: Writers::start(&stack.database, seed),
         tally: BTreeMap::new(),
+        exposed: 0,
+        judged: 0,
         duplicates_max: 0,
         bound_max: 0,
+        begin: Instant::now(),
     };
     let (mut kills, mut cuts, mut restarts) = (0, 0, 0);
     while kills < n_kills || cuts < n_cuts || restarts < n_restarts {
@@ -286,7 +298,7 @@ fn finish(run: Run<'_>, tailwater: Tailwater, observer: Observer, done: [u64; 3]
     }
     println!(
         "order law: {} events, {lost} lost, {phantom} phantom, {} order violations, \
-         {} duplicates (at most {duplicates_max} after a kill, bound {bound_max}), \
+         {} duplicates (at most {duplicates_max} after a fault, bound {bound_max}), \
          {n_samples} samples of the slot, {n_ahead} ahead of the checkpoint",
         judge.n_events,
         judge.violations.len(),

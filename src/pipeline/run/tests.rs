@@ -322,7 +322,7 @@ impl Sink for ScriptedSink {
         mut batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), crate::sinks::BoxError>> + Send>> {
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<SinkEnd, crate::sinks::BoxError>> + Send>> {
         Box::pin(async move {
             while let Some(batch) = batches.recv().await {
                 let at = lsn(batch.boundaries[0].progress.position());
@@ -331,7 +331,7 @@ impl Sink for ScriptedSink {
                     SinkScript::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                     SinkScript::HoldAfter(last) if at > last => {
                         stop.cancelled().await;
-                        return Ok(());
+                        return Ok(SinkEnd::Done);
                     }
                     SinkScript::FailAfter(last) if at > last => {
                         return Err(Box::new(Scripted("fail to deliver")) as crate::sinks::BoxError);
@@ -343,7 +343,7 @@ impl Sink for ScriptedSink {
                     break;
                 }
             }
-            Ok(())
+            Ok(SinkEnd::Done)
         })
     }
 }

@@ -144,8 +144,7 @@ impl Decoder {
             transaction_id: String::new(),
             last_commit_us: None,
             last_commit: config.resume_from,
-            // A server's first keepalives name where its reading begins again, which lies before the
-            // checkpoint that was asked for (`restart_lsn`): no progress, and no step back either.
+            // A server's first keepalives may name an older place than the one that was asked for.
             reported: config.resume_from.unwrap_or_default(),
         }
     }
@@ -156,7 +155,9 @@ impl Decoder {
         arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
-        if self.snapshot.is_some() {
+        // Only a snapshot that is taken again has a stream before it: what was sent by the one
+        // that was interrupted catches up with it first.
+        if self.snapshot.is_some() && self.last_commit.is_none() {
             return Err(DecodeError::Snapshot("the stream began before the snapshot's end").into());
         }
         for range in &raw.messages {
