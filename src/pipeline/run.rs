@@ -346,9 +346,7 @@ impl<T, E> Drop for Task<T, E> {
 
 /// A panic in a task is our own mistake: it goes on up, and the process ends without a checkpoint
 /// that it might have spoiled.
-fn unpanic<T: Default, E>(
-    joined: Result<Result<T, E>, tokio::task::JoinError>,
-) -> Result<T, E> {
+fn unpanic<T: Default, E>(joined: Result<Result<T, E>, tokio::task::JoinError>) -> Result<T, E> {
     match joined {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

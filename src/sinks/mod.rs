@@ -57,6 +57,7 @@ pub struct Receipt {
     progress: Option<Progress>,
     snapshot_complete: bool,
     n_records: usize,
+    n_dead_letters: u64,
     read_at: Option<std::time::Instant>,
 }
 
@@ -64,16 +65,19 @@ impl Receipt {
     /// Consumes the batch: its bytes and its share of the memory budget go with it.
     ///
     /// Private to the sinks: call it only where durability was just seen.
-    pub(in crate::sinks) fn of(batch: RecordBatch) -> Self {
+    pub(in crate::sinks) fn of(mut batch: RecordBatch) -> Self {
         let snapshot_complete =
             batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(_)));
-        Self {
+        let receipt = Self {
             sequence: batch.sequence,
             snapshot_complete,
             n_records: batch.records.len(),
+            n_dead_letters: batch.n_dead_letters,
             read_at: batch.read_at,
-            progress: batch.boundaries.into_iter().next_back().map(|b| b.progress),
-        }
+            progress: batch.boundaries.pop().map(|b| b.progress),
+        };
+        batch.recycle();
+        receipt
     }
 
     /// For tests of what stands behind a sink.
@@ -107,6 +111,12 @@ impl Receipt {
     #[must_use]
     pub fn n_records(&self) -> usize {
         self.n_records
+    }
+
+    /// Records that could not be delivered for what they are, and became dead letters.
+    #[must_use]
+    pub fn n_dead_letters(&self) -> u64 {
+        self.n_dead_letters
     }
 
     #[must_use]

@@ -156,8 +156,7 @@ impl PostgresSource {
         let captured = preflight::captured(&self.config, &all)?;
         if self.config.unmapped_types == UnmappedTypes::Fail {
             let oids: Vec<u32> = captured.iter().map(|table| table.oid).collect();
-            let relations =
-                catalog_query::relations(&mut server.sql, &oids, Sizes::Noted).await?;
+            let relations = catalog_query::relations(&mut server.sql, &oids, Sizes::Noted).await?;
             preflight::check_types(&relations)?;
         }
         let (name, database) = (&self.config.slot, &self.config.database);
