@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
+use crate::failpoint;
 use crate::offsets::{
     Checkpoint, Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck,
 };
@@ -108,6 +109,7 @@ async fn begin(
         None => Some(first_checkpoint(parts, &mut *store).await?),
     };
     let started = parts.source().start(loaded.as_ref()).await.map_err(RunError::Source)?;
+    failpoint::hit(failpoint::PREPARED);
     let Started { checkpoint, session, decoder, log_end } = started;
     tracing::info!(
         position = %checkpoint.position, snapshot = ?checkpoint.snapshot,
@@ -156,6 +158,7 @@ async fn first_checkpoint(
     let mut first = parts.source().prepare().await.map_err(RunError::Source)?;
     first.counter = 1;
     store.save(&first).await?;
+    failpoint::hit(failpoint::INTENDED);
     Ok(first)
 }
 

@@ -322,7 +322,8 @@ impl Sink for ScriptedSink {
         mut batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<SinkEnd, crate::sinks::BoxError>> + Send>> {
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<SinkEnd, crate::sinks::BoxError>> + Send>>
+    {
         Box::pin(async move {
             while let Some(batch) = batches.recv().await {
                 let at = lsn(batch.boundaries[0].progress.position());
