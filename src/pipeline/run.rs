@@ -184,8 +184,11 @@ impl Running {
     async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
         let drained = self.deliver_all(stop).await;
         let saved = match drained {
+            Ok(()) => self.save_in_time(stop, None).await,
             // What a drain that took too long has delivered counts none the less.
-            Ok(()) | Err(RunError::Drain { .. }) => self.save().await,
+            Err(RunError::Drain { .. }) => {
+                self.save_in_time(stop, Some(Instant::now() + GOODBYE)).await
+            }
             Err(_) => Ok(()),
         };
         let sink_end = self.join(drained).await?;
@@ -231,7 +234,9 @@ impl Running {
                     return Err(RunError::Drain { timeout_ms: self.limits.drain_timeout.as_millis() });
                 }
                 // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
-                _ = tick.tick(), if self.checkpointer.is_behind() => self.save().await?,
+                _ = tick.tick(), if self.checkpointer.is_behind() => {
+                    self.save_in_time(stop, deadline).await?;
+                }
                 // 5. What became durable.
                 receipt = self.receipts.recv() => match receipt {
                     Some(receipt) => self.deliver(receipt),
@@ -252,6 +257,32 @@ impl Running {
     fn deliver(&mut self, receipt: Receipt) {
         self.reporter.delivered(&receipt);
         self.checkpointer.deliver(receipt);
+    }
+
+    /// A store may wait for its brokers for minutes; a stop does not. A save that was given up has
+    /// an unknown outcome, and the run ends with it.
+    async fn save_in_time(
+        &mut self,
+        stop: &CancellationToken,
+        deadline: Option<Instant>,
+    ) -> Result<(), RunError> {
+        let timeout = self.limits.drain_timeout;
+        let overdue = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => {
+                    stop.cancelled().await;
+                    tokio::time::sleep(timeout).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            // 1. An answer that is there counts.
+            saved = self.save() => saved,
+            // 2. Nobody waits any longer.
+            () = overdue => Err(RunError::Drain { timeout_ms: timeout.as_millis() }),
+        }
     }
 
     async fn save(&mut self) -> Result<(), RunError> {

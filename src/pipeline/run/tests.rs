@@ -67,6 +67,8 @@ struct Script {
     sink: SinkScript,
     /// Which save fails, counted from the first one of all.
     failing_save: Option<usize>,
+    /// From this save on, none is answered.
+    hanging_save: Option<usize>,
     snapshot: SnapshotState,
     world: Arc<World>,
     stop_fails: bool,
@@ -100,6 +102,7 @@ impl Script {
             sessions: vec![session.to_vec()],
             sink,
             failing_save: None,
+            hanging_save: None,
             snapshot: SnapshotState::Skipped,
             world: Arc::default(),
             stop_fails: false,
@@ -141,6 +144,7 @@ fn lsn(position: &Position) -> u64 {
 struct ScriptedStore {
     world: Arc<World>,
     failing_save: Option<usize>,
+    hanging_save: Option<usize>,
 }
 
 impl OffsetStore for ScriptedStore {
@@ -152,6 +156,9 @@ impl OffsetStore for ScriptedStore {
     fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
         let mut n_saves = self.world.n_saves.lock().unwrap();
         *n_saves += 1;
+        if self.hanging_save.is_some_and(|first| *n_saves >= first) {
+            return Box::pin(std::future::pending());
+        }
         if self.failing_save == Some(*n_saves) {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
             let location = self.location();
@@ -355,8 +362,9 @@ impl Parts for Script {
     }
 
     async fn open_store(&mut self) -> Result<Box<dyn OffsetStore>, OffsetError> {
-        let (world, failing_save) = (Arc::clone(&self.world), self.failing_save);
-        Ok(Box::new(ScriptedStore { world, failing_save }))
+        let Self { failing_save, hanging_save, .. } = *self;
+        let world = Arc::clone(&self.world);
+        Ok(Box::new(ScriptedStore { world, failing_save, hanging_save }))
     }
 
     fn make_sink(&mut self, _partitions: &Partitions) -> Result<Box<dyn Sink>, RunError> {
@@ -472,6 +480,19 @@ async fn a_checkpoint_that_cannot_be_saved_is_neither_acknowledged_nor_tried_aga
     let acknowledged =
         script.world.events().into_iter().any(|e| matches!(e, Event::Acknowledged(_)));
     assert!(!acknowledged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_store_that_gives_no_answer() {
+    for steps in [sends(1..=3), [sends(1..=3), vec![Step::Sleep(50)]].concat()] {
+        let mut script = Script::new(&[steps, vec![Step::Listen]].concat(), SinkScript::Deliver);
+        script.hanging_save = Some(2);
+        let begun = Instant::now();
+        let error = script.run_and_stop().await.unwrap_err();
+        assert!(matches!(error, RunError::Drain { .. }), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(script.world.last_saved(), 0);
+    }
 }
 
 /// `--until snapshot` gave its last rows the drain's deadline, and began the snapshot again where
