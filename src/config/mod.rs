@@ -224,7 +224,7 @@ pub struct DeliveryConfig {
     pub checkpoint_interval: Duration,
     /// How long a stop may take to finish what is in flight.
     pub drain_timeout: Duration,
-    /// Bytes between socket and sink, all queues together.
+    /// Memory of the rows between socket and sink, all queues together.
     pub memory_bytes: u32,
     /// How long reconnecting goes on without progress before the process gives up.
     pub retry_budget: Duration,

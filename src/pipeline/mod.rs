@@ -11,8 +11,8 @@
 //! what follows an error and begins the next run, always from what the offset store says, never
 //! from memory. So there is one way to start, and every reconnect takes it.
 //!
-//! Every queue is bounded. The memory budget counts the wire bytes from the socket until the
-//! records made of them are durable; when it is spent the session stops reading and nothing else.
+//! Every queue is bounded. The memory budget counts what a batch takes from the socket until the
+//! records made of it are durable; when it is spent the session stops reading and nothing else.
 
 pub mod report;
 pub mod run;

@@ -16,7 +16,7 @@ use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
 use crate::pipeline::report::TableCounts;
-use crate::record::{Boundary, RecordBatch, TopicId};
+use crate::record::{Batches, Boundary, RecordBatch, TopicId};
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
@@ -33,6 +33,7 @@ pub struct Transcoder {
     dead_letters: DeadLetters,
     stats: std::sync::Arc<Stats>,
     counts: TableCounts,
+    batches: Batches,
     next_sequence: u64,
     /// The last position seen, for metrics.
     read_position: u64,
@@ -59,6 +60,7 @@ impl Transcoder {
             dead_letters,
             stats,
             counts: TableCounts::default(),
+            batches: Batches::default(),
             next_sequence: 0,
             read_position: 0,
         }
@@ -122,11 +124,7 @@ impl Transcoder {
             encoder: &mut self.encoder,
             dead_letters: self.dead_letters,
             now_ns: now_ns(),
-            out: RecordBatch {
-                data: Vec::with_capacity(raw.data.len().saturating_mul(GROWTH)),
-                records: Vec::with_capacity(raw.messages.len()),
-                ..RecordBatch::default()
-            },
+            out: self.batches.make(raw.data.len().saturating_mul(GROWTH), raw.messages.len()),
             counts: &mut self.counts,
             stats: &self.stats,
             n_dead: 0,

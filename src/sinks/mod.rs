@@ -65,17 +65,19 @@ impl Receipt {
     /// Consumes the batch: its bytes and its share of the memory budget go with it.
     ///
     /// Private to the sinks: call it only where durability was just seen.
-    pub(in crate::sinks) fn of(batch: RecordBatch) -> Self {
+    pub(in crate::sinks) fn of(mut batch: RecordBatch) -> Self {
         let snapshot_complete =
             batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(_)));
-        Self {
+        let receipt = Self {
             sequence: batch.sequence,
             snapshot_complete,
             n_records: batch.records.len(),
             n_dead_letters: batch.n_dead_letters,
             read_at: batch.read_at,
-            progress: batch.boundaries.into_iter().next_back().map(|b| b.progress),
-        }
+            progress: batch.boundaries.pop().map(|b| b.progress),
+        };
+        batch.recycle();
+        receipt
     }
 
     /// For tests of what stands behind a sink.

@@ -463,7 +463,7 @@ impl PostgresSource {
         Started {
             checkpoint,
             session: Box::new(PostgresSession { phase }),
-            decoder: Box::new(Decoder::new(decoder, Box::new(catalog)).starting_at(from)),
+            decoder: Box::new(Decoder::new(decoder, Box::new(catalog))),
             log_end: position(about, about.identity.log_end),
         }
     }

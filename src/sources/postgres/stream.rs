@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CopyRead, PgConnection};
 use super::error::SourceError;
 use super::feedback::Feedback;
+use super::pace::Pace;
 use super::pgoutput::{Frame, Message, parse_frame, parse_message};
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
@@ -114,6 +115,9 @@ struct Stream {
     acks: Option<watch::Receiver<Option<SourceAck>>>,
     stop: CancellationToken,
     heard_at: Instant,
+    pace: Pace,
+    /// Until when the socket is left alone.
+    rest: Option<Instant>,
     /// Transactions that commit here or later are somebody else's.
     until: Option<Lsn>,
 }
@@ -154,7 +158,18 @@ impl Stream {
         let Channels { out, mut acks, stop } = channels;
         acks.mark_changed();
         let acks = Some(acks);
-        Ok(Self { walsender, settings, feedback, out, acks, stop, heard_at: now, until: None })
+        Ok(Self {
+            walsender,
+            settings,
+            feedback,
+            out,
+            acks,
+            stop,
+            heard_at: now,
+            pace: Pace::new(now),
+            rest: None,
+            until: None,
+        })
     }
 
     async fn serve(&mut self) -> Result<Flow, SourceError> {
@@ -166,6 +181,7 @@ impl Stream {
                 Event::Read(CopyRead::Frames(mut frames)) => {
                     self.heard_at = Instant::now();
                     self.note(&frames);
+                    let n_bytes = frames.data.len();
                     let reached = self.until.is_some_and(|until| cut(&mut frames, until));
                     if self.hand_on(frames).await? == Flow::End {
                         return Ok(Flow::End);
@@ -175,6 +191,7 @@ impl Stream {
                     }
                     // Nobody listened meanwhile: the silence begins anew.
                     self.heard_at = Instant::now();
+                    self.rest = self.pace.after(n_bytes, self.heard_at);
                 }
                 Event::Read(CopyRead::Done) => {
                     let endpoint = self.walsender.endpoint().to_owned();
@@ -197,7 +214,7 @@ impl Stream {
             // 3. Goes with the next update; cheap.
             ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
             // 4. Last, because it is nearly always ready. Cancel-safe: bytes stay in the buffer.
-            read = self.walsender.read_copy("stream") => Event::Read(read?),
+            read = read_rested(&mut self.walsender, self.rest) => Event::Read(read?),
         })
     }
 
@@ -306,6 +323,17 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// Cancel-safe, as the two waits are: bytes stay in the buffer and the rest's end is fixed.
+async fn read_rested(
+    walsender: &mut PgConnection,
+    rest: Option<Instant>,
+) -> Result<CopyRead, SourceError> {
+    if let Some(rest) = rest {
+        sleep_until(rest.into()).await;
+    }
+    walsender.read_copy("stream").await
 }
 
 /// Waits for ever once nobody can acknowledge any more. Cancel-safe.
