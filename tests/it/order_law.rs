@@ -33,6 +33,8 @@ const POINTS: &[(&str, u32)] = &[
     ("checkpointed", 10),
     ("acknowledged", 4),
 ];
+/// What is done to a connection.
+const KINDS: &[&str] = &["cut", "half-close", "stall", "refuse", "cut in a message", "slow"];
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(200);
 /// A checkpoint is saved and delivery reports arrive within this on a busy two-core machine.
 const SLACK: Duration = Duration::from_millis(1500);
@@ -86,6 +88,8 @@ struct Run<'a> {
     duplicates_max: u64,
     bound_max: u64,
     begin: Instant,
+    /// Longest wait for a new row after a fault was over, and which fault that was.
+    slowest: (Duration, String),
 }
 
 impl Run<'_> {
@@ -109,6 +113,7 @@ impl Run<'_> {
 
     /// Waits until rows that are written from now on arrive.
     fn flows(&mut self, tailwater: &Tailwater, fault: &str) {
+        let begin = Instant::now();
         let (reader, decoder, judge) = (&mut self.reader, &self.decoder, &mut self.judge);
         let arrived = flows(&self.writers, |op| {
             let records = reader.read_on();
@@ -118,6 +123,10 @@ impl Run<'_> {
         let ended = tailwater.process.ended();
         assert!(ended.is_none(), "after {fault} it ended with {ended:?}: {}", tailwater.said());
         assert!(arrived, "after {fault} nothing arrives: {}", tailwater.said());
+        let took = begin.elapsed();
+        if took > self.slowest.0 {
+            self.slowest = (took, fault.to_owned());
+        }
         let duplicates = judge.n_duplicates - self.judged;
         let bound = std::mem::take(&mut self.exposed);
         assert!(duplicates <= bound, "{duplicates} duplicates after {fault}, at most {bound}");
@@ -166,8 +175,8 @@ impl Run<'_> {
         }
         let begin = Instant::now();
         let pause = Duration::from_millis(self.rng.random_range(50..1200));
-        let kind = ["cut", "half-close", "stall", "refuse", "cut in a message", "slow"]
-            [self.rng.random_range(0..6)];
+        // Every kind on every leg, one after the other.
+        let kind = KINDS[usize::try_from(number).unwrap() / legs.len() % KINDS.len()];
         match kind {
             "cut" => proxy.cut(),
             "half-close" => proxy.half_close(),
@@ -241,6 +250,7 @@ fn nothing_is_lost_and_nothing_invented_whatever_dies() {
         duplicates_max: 0,
         bound_max: 0,
         begin: Instant::now(),
+        slowest: (Duration::ZERO, String::new()),
     };
     let (mut kills, mut cuts, mut restarts) = (0, 0, 0);
     while kills < n_kills || cuts < n_cuts || restarts < n_restarts {
@@ -274,6 +284,7 @@ fn finish(run: Run<'_>, tailwater: Tailwater, observer: Observer, done: [u64; 3]
         tally,
         duplicates_max,
         bound_max,
+        slowest,
         ..
     } = run;
     writers.finish();
@@ -303,6 +314,11 @@ fn finish(run: Run<'_>, tailwater: Tailwater, observer: Observer, done: [u64; 3]
         judge.n_events,
         judge.violations.len(),
         judge.n_duplicates,
+    );
+    println!(
+        "order law: new rows again {:.1} s after `{}`, less after others",
+        slowest.0.as_secs_f64(),
+        slowest.1
     );
     assert_eq!((lost, phantom, n_ahead), (0, 0, 0));
     assert!(
