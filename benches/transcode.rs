@@ -1,4 +1,10 @@
-//! The transcode budget, encode part: a prepared change of a ten-column insert to its record.
+//! The transcode budget: a ten-column insert from wire bytes to its record (at most 500 ns), and
+//! the encode part alone, from a prepared change.
+
+#[path = "../tests/support/decode_rows.rs"]
+mod decode_rows;
+#[path = "../tests/support/transcode_rows.rs"]
+mod transcode_rows;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -154,5 +160,16 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode);
+fn transcode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("transcode");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let mut transcoder = transcode_rows::Transcoder::new();
+    let raw = decode_rows::batch(ROWS);
+    group.bench_function("insert of ten columns to avro_with_id", |bencher| {
+        bencher.iter(|| black_box(transcoder.transcode(&raw)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, transcode, encode);
 criterion_main!(benches);

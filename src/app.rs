@@ -188,7 +188,7 @@ impl Parts for App {
             format: self.format(),
             tombstones: self.config.delivery.tombstones,
             id_header: self.config.delivery.id_header,
-            context_headers: false,
+            context_headers: self.config.delivery.context_headers,
         };
         let dead_letters = DeadLetters {
             policy: self.config.dead_letter.conversion,

@@ -12,9 +12,10 @@ use crate::config::KafkaConfig;
 /// Batches leave after this long even when they are not full: enough to fill a request under load,
 /// not enough to be seen in latency.
 const LINGER_MS: u32 = 2;
-/// Bytes that librdkafka may hold; the pipeline's own budget is beside it, not within it.
-const QUEUE_KBYTES: u64 = 32 * 1024;
-const QUEUE_MESSAGES: u64 = 200_000;
+/// Bytes that librdkafka may hold. The pipeline's own budget bounds it from estimates; this bounds
+/// it where they are wrong, as for JSON that carries its schema.
+const QUEUE_KBYTES: u64 = 16 * 1024;
+const QUEUE_MESSAGES: u64 = 100_000;
 /// librdkafka's own default for `message.max.bytes`, a little below the broker's.
 const MESSAGE_BYTES: u64 = 1_000_000;
 /// librdkafka's own default for `batch.size`.

@@ -47,6 +47,7 @@
 //! | [`admin`] | what can be asked of a running process? |
 //! | [`app`] | which source meets which sink? |
 //! | [`cli`] | what was typed, and which exit code answers? |
+//! | [`exit`], [`logs`], [`failpoint`] | how does the process end, talk, and die in tests? |
 //!
 //! ## What must stay true
 //!

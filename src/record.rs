@@ -7,7 +7,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use crate::change::Progress;
+
+/// Batches whose memory is kept for further ones, and the largest arena that is worth keeping.
+const SPARES_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Index into [`Topics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,11 +98,28 @@ pub struct RecordBatch {
     pub boundaries: Vec<Boundary>,
     /// When the oldest bytes of the batch were read from the source.
     pub read_at: Option<std::time::Instant>,
+    /// Records that the sink set aside, for metrics.
+    pub n_dead_letters: u64,
     /// Bytes of the memory budget that this batch holds until it is dropped.
     pub budget: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// Where the memory of this batch goes back to.
+    pub home: Option<Home>,
 }
 
 impl RecordBatch {
+    /// Ends a batch that is done with: its memory goes back to where it was made.
+    pub fn recycle(mut self) {
+        let Some(Home(home)) = self.home.take() else { return };
+        if self.data.capacity() <= SPARE_BYTES_MAX {
+            self.data.clear();
+            self.records.clear();
+            self.headers.clear();
+            let Self { data, records, headers, .. } = self;
+            // Nobody there, or enough spares: then it is freed.
+            home.try_send(Memory { data, records, headers }).ok();
+        }
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.boundaries.is_empty()
@@ -125,5 +148,67 @@ impl RecordBatch {
         self.headers[record.headers.start as usize..record.headers.end as usize]
             .iter()
             .map(|h| (self.bytes(&h.name), h.value.as_ref().map(|range| self.bytes(range))))
+    }
+}
+
+/// What a batch is written to.
+#[derive(Debug, Default)]
+struct Memory {
+    data: Vec<u8>,
+    records: Vec<Record>,
+    headers: Vec<Header>,
+}
+
+/// The way back to the [`Batches`] that made a batch.
+#[derive(Clone, Debug)]
+pub struct Home(mpsc::Sender<Memory>);
+
+/// Makes batches from the memory of those that are done with: pages that are fresh from the kernel
+/// cost more than the rows that are written to them.
+#[derive(Debug)]
+pub struct Batches {
+    home: mpsc::Sender<Memory>,
+    spares: mpsc::Receiver<Memory>,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        let (home, spares) = mpsc::channel(SPARES_MAX);
+        Self { home, spares }
+    }
+}
+
+impl Batches {
+    /// An empty batch with room for about as much.
+    pub fn make(&mut self, n_bytes: usize, n_records: usize) -> RecordBatch {
+        let Memory { mut data, mut records, headers } = self.spares.try_recv().unwrap_or_default();
+        data.reserve(n_bytes);
+        records.reserve(n_records);
+        let home = Some(Home(self.home.clone()));
+        RecordBatch { data, records, headers, home, ..RecordBatch::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_made_from_the_memory_of_one_that_is_done_with() {
+        let mut batches = Batches::default();
+        let mut first = batches.make(1000, 10);
+        first.data.extend_from_slice(b"row");
+        let memory = first.data.as_ptr();
+        first.recycle();
+        let second = batches.make(10, 1);
+        assert!(second.data.is_empty() && second.data.as_ptr() == memory);
+        assert_ne!(batches.make(10, 1).data.as_ptr(), memory);
+    }
+
+    #[test]
+    fn the_memory_of_a_giant_is_not_kept() {
+        let mut batches = Batches::default();
+        batches.make(SPARE_BYTES_MAX + 1, 1).recycle();
+        assert_eq!(batches.make(0, 0).data.capacity(), 0);
     }
 }

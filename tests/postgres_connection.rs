@@ -1,6 +1,6 @@
 //! The PostgreSQL source against a real server: logging in, TLS, SQL, COPY, streaming, start checks.
 //!
-//! Needs the server's binaries in `/usr/lib/postgresql/15/bin` (or `PG_BIN`) and `openssl`. Where
+//! Needs the server's binaries in `/usr/lib/postgresql/15/bin` (or `TAILWATER_POSTGRES_BIN`) and `openssl`. Where
 //! they are missing the tests fail: a test that did not run is not a pass.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]

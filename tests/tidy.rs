@@ -3,6 +3,9 @@
 //!
 //! An exception is a line in `EXCEPTIONS`, with its reason.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::string_slice, reason = "cut where ASCII was just found")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,13 +15,17 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// `(file, rule, reason)`
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
-/// A room, and the rooms that it may name. The first prefix that fits a file counts; `pipeline`
-/// and everything above it may name whatever is below them.
+/// The top of the house: wires everything, and may name everything.
+const TOP: &[&str] = &["main.rs", "lib.rs", "app.rs", "cli/"];
+
+/// Every other room, and the rooms that it may name. The first prefix that fits a file counts.
 const LAYERS: &[(&str, &[&str])] = &[
     ("value.rs", &[]),
     ("disposition.rs", &[]),
+    ("exit.rs", &[]),
     ("failpoint.rs", &[]),
-    ("config/", &["config"]),
+    ("logs.rs", &[]),
+    ("config/", &["config", "disposition"]),
     ("offsets/position/", &["offsets::position"]),
     ("schema/registry", &["config", "disposition", "schema::registry"]),
     ("schema/", &["value", "schema", "disposition", "config"]),
@@ -69,6 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "record",
             "config",
             "disposition",
+            "exit",
             "failpoint",
             "encode",
             "offsets",
@@ -78,14 +86,18 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pipeline",
         ],
     ),
-    ("admin/", &["stats", "admin", "config"]),
+    ("admin/", &["stats", "admin", "disposition"]),
 ];
 
 #[test]
 fn imports_point_down() {
     let mut broken = Vec::new();
     for (name, text) in sources() {
+        if TOP.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
         let Some((_, allowed)) = LAYERS.iter().find(|(prefix, _)| name.starts_with(prefix)) else {
+            broken.push(format!("src/{name}: has no place in LAYERS"));
             continue;
         };
         for (number, line) in lines_outside_tests(&text) {

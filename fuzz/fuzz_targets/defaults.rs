@@ -1,6 +1,7 @@
 //! Any expression as a default of any type: a default or none, no panic.
 #![no_main]
 
+#[expect(dead_code, reason = "only the list of types is wanted here")]
 mod common;
 
 use libfuzzer_sys::fuzz_target;

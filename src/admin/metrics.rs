@@ -83,7 +83,7 @@ fn counters(out: &mut Out<'_>, view: &View) -> fmt::Result {
 }
 
 fn queues(out: &mut Out<'_>, view: &View) -> fmt::Result {
-    out.gauge(names::QUEUE_BYTES, "Bytes between socket and sink", view.queue_bytes)?;
+    out.gauge(names::QUEUE_BYTES, "Memory of the rows between socket and sink", view.queue_bytes)?;
     let help = "Bytes that may be between socket and sink (delivery.memory)";
     out.gauge(names::QUEUE_BUDGET_BYTES, help, view.queue_budget_bytes)?;
     let help = "Batches handed to the sink and not yet durable";

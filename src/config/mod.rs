@@ -224,10 +224,12 @@ pub struct DeliveryConfig {
     pub checkpoint_interval: Duration,
     /// How long a stop may take to finish what is in flight.
     pub drain_timeout: Duration,
-    /// Bytes between socket and sink, all queues together.
+    /// Memory of the rows between socket and sink, all queues together.
     pub memory_bytes: u32,
     /// How long reconnecting goes on without progress before the process gives up.
     pub retry_budget: Duration,
     /// The `cdc.id` header on every record.
     pub id_header: bool,
+    /// Debezium's `__debezium.context.…` headers on every record.
+    pub context_headers: bool,
 }

@@ -409,8 +409,9 @@ pub(super) struct Delivery {
     /// How long a stop (SIGTERM) may take to finish what is in flight; keep it below the time
     /// after which the supervisor kills. 0s to 168h. Default: 30s.
     pub(super) drain_timeout: Option<Span>,
-    /// Bytes between socket and sink, all queues together. A full budget stops the reading,
-    /// nothing else. 1MiB to 2GiB. Default: 32MiB.
+    /// Memory of the rows between socket and sink, all queues together, by an estimate from their
+    /// number and size. A full budget stops the reading, nothing else. 1MiB to 2GiB.
+    /// Default: 32MiB.
     pub(super) memory: Option<Size>,
     /// How long reconnecting goes on without progress before the process gives up. 0s to 168h.
     /// Default: 10m.
@@ -418,6 +419,9 @@ pub(super) struct Delivery {
     /// The header `cdc.id` on every record: the same for the same row change however often it is
     /// sent, so that a consumer can drop repeats. Default: true.
     pub(super) id_header: Option<bool>,
+    /// The headers `__debezium.context.connectorName`, `…connectorLogicalName` and `…taskId` on
+    /// every record, for consumers that look at them. Default: false.
+    pub(super) context_headers: Option<bool>,
 }
 
 /// Health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) over HTTP, read-only and

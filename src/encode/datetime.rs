@@ -65,28 +65,42 @@ impl Text {
         &self.bytes[..self.length]
     }
 
+    #[inline]
     fn push(&mut self, text: &[u8]) {
         self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
         self.length += text.len();
     }
 
-    /// The lowest `width` decimal digits of `value`.
-    fn number(&mut self, value: i64, width: usize) {
+    /// The lowest `WIDTH` decimal digits of `value`.
+    #[inline]
+    fn number<const WIDTH: usize>(&mut self, value: i64) {
         let mut rest = value.unsigned_abs();
-        for at in (self.length..self.length + width).rev() {
-            let digit = u8::try_from(rest % 10).expect("a decimal digit fits in a byte");
-            self.bytes[at] = b'0' + digit;
+        let mut digits = [b'0'; WIDTH];
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).expect("a decimal digit fits in a byte");
             rest /= 10;
         }
-        self.length += width;
+        self.push(&digits);
+    }
+
+    fn fraction(&mut self, value: i64, digits: u8) {
+        self.push(b".");
+        match digits {
+            1 => self.number::<1>(value),
+            2 => self.number::<2>(value),
+            3 => self.number::<3>(value),
+            4 => self.number::<4>(value),
+            5 => self.number::<5>(value),
+            _ => self.number::<6>(value),
+        }
     }
 
     fn time_of_day(&mut self, seconds: i64) {
-        self.number(seconds / 3_600, 2);
+        self.number::<2>(seconds / 3_600);
         self.push(b":");
-        self.number(seconds / 60 % 60, 2);
+        self.number::<2>(seconds / 60 % 60);
         self.push(b":");
-        self.number(seconds % 60, 2);
+        self.number::<2>(seconds % 60);
     }
 }
 
@@ -120,23 +134,21 @@ fn write_timestamp(text: &mut Text, seconds: i64, micros: i64, digits: u8) {
         0..10_000 => {}
         _ => text.push(b"-"),
     }
-    let width = match year.unsigned_abs() {
-        0..10_000 => 4,
-        10_000..100_000 => 5,
-        _ => 6,
-    };
-    text.number(year, width);
+    match year.unsigned_abs() {
+        0..10_000 => text.number::<4>(year),
+        10_000..100_000 => text.number::<5>(year),
+        _ => text.number::<6>(year),
+    }
     text.push(b"-");
-    text.number(month, 2);
+    text.number::<2>(month);
     text.push(b"-");
-    text.number(day, 2);
+    text.number::<2>(day);
     text.push(b"T");
     text.time_of_day(in_day);
-    let digits = usize::from(digits.min(6));
     if digits > 0 {
-        const POWERS: [i64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-        text.push(b".");
-        text.number(micros / POWERS[digits], digits);
+        const UNITS: [i64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+        let digits = digits.min(6);
+        text.fraction(micros / UNITS[usize::from(digits)], digits);
     }
     text.push(b"Z");
 }
@@ -154,8 +166,7 @@ pub(crate) fn zoned_time(micros: i64, offset_s: i32) -> Text {
             fraction /= 10;
             digits -= 1;
         }
-        text.push(b".");
-        text.number(fraction, digits);
+        text.fraction(fraction, digits);
     }
     text.push(b"Z");
     text

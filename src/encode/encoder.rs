@@ -1,5 +1,6 @@
 //! The encoder: one compiled plan per table version.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::SchemaIds;
@@ -7,12 +8,13 @@ use super::avro::AvroFormat;
 use super::json::JsonFormat;
 use super::plan::Plan;
 use super::records::Draft;
+use super::topics::topic_name;
 use crate::change::Change;
 use crate::disposition::{Diagnose, Disposition};
-use crate::record::{RecordBatch, Topics};
-use crate::schema::Table;
+use crate::record::{RecordBatch, TopicId, TopicRole, Topics};
 use crate::schema::jackson;
 use crate::schema::registry::RegistryError;
+use crate::schema::{Shape, Table};
 
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
@@ -44,6 +46,10 @@ pub enum EncodeError {
     Shape { table: String, op: &'static str },
     #[error("encode a row of {table}: its records go beyond the 4 GiB of a batch")]
     TooLarge { table: String },
+    #[error("name the topic of {table}: {topic} is the topic of {other} already")]
+    TopicClash { table: String, other: String, topic: String },
+    #[error("name the topic of {table}: {topic} is longer than the 249 characters of Kafka")]
+    TopicTooLong { table: String, topic: String },
     #[error("name the fields of {table}: columns {first} and {second} both become {field}")]
     NameClash { table: String, first: String, second: String, field: String },
 }
@@ -55,7 +61,10 @@ impl Diagnose for EncodeError {
             Self::Convert { .. } | Self::Incomplete { .. } | Self::TooLarge { .. } => {
                 Disposition::DeadLetter
             }
-            Self::Shape { .. } | Self::NameClash { .. } => Disposition::Stop,
+            Self::Shape { .. }
+            | Self::NameClash { .. }
+            | Self::TopicClash { .. }
+            | Self::TopicTooLong { .. } => Disposition::Stop,
         }
     }
 
@@ -73,6 +82,10 @@ impl Diagnose for EncodeError {
                 "rename {first} or {second} of {table}, or use format: {{ json: {{}} }}, \
                  which keeps names as they are"
             )),
+            Self::TopicClash { table, .. } | Self::TopicTooLong { table, .. } => Some(format!(
+                "rename {table}, or leave it out: source: {{ postgres: {{ tables: {{ exclude: \
+                 [\"{table}\"] }} }} }}; characters that Kafka does not allow become underscores"
+            )),
             Self::Shape { .. } | Self::TooLarge { .. } => None,
         }
     }
@@ -86,13 +99,18 @@ pub struct Encoder {
     /// By table version. A version that failed to compile is not kept, so its next row tries again.
     plans: Vec<Option<Plan>>,
     context: Vec<(&'static str, Vec<u8>)>,
+    /// Whose topic it is: two tables in one topic would mix their keys.
+    owners: HashMap<TopicId, Vec<String>>,
 }
+
+/// `Topic.MAX_NAME_LENGTH` of Kafka's clients.
+const TOPIC_NAME_MAX: usize = 249;
 
 impl Encoder {
     #[must_use]
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
         let context = context_headers(&options);
-        Self { options, topics, ids, plans: Vec::new(), context }
+        Self { options, topics, ids, plans: Vec::new(), context, owners: HashMap::new() }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -135,6 +153,7 @@ impl Encoder {
     fn compile(&mut self, table: &Table) -> Result<usize, EncodeError> {
         let index = table.version.0 as usize;
         if !matches!(self.plans.get(index), Some(Some(_))) {
+            self.claim_topic(table)?;
             let plan = Plan::compile(&self.options, table, &self.topics, &mut *self.ids)?;
             if self.plans.len() <= index {
                 self.plans.resize_with(index + 1, || None);
@@ -142,6 +161,27 @@ impl Encoder {
             self.plans[index] = Some(plan);
         }
         Ok(index)
+    }
+}
+
+impl Encoder {
+    fn claim_topic(&mut self, table: &Table) -> Result<(), EncodeError> {
+        let topic = topic_name(&self.options.topic_prefix, &table.path);
+        let name = || table.path.join(".");
+        if topic.len() > TOPIC_NAME_MAX {
+            return Err(EncodeError::TopicTooLong { table: name(), topic });
+        }
+        let role = match table.shape {
+            Shape::Rows => TopicRole::Data,
+            Shape::Messages => TopicRole::Auxiliary,
+        };
+        let id = self.topics.intern(&topic, role);
+        let owner = self.owners.entry(id).or_insert_with(|| table.path.clone());
+        if *owner != table.path {
+            let other = owner.join(".");
+            return Err(EncodeError::TopicClash { table: name(), other, topic });
+        }
+        Ok(())
     }
 }
 

@@ -39,7 +39,8 @@ pub enum SourceIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotState {
-    /// Begun, not finished: the next run begins it again.
+    /// Begun, not finished: the next run begins it again. What was sent so far is as of the
+    /// checkpoint's position or later.
     Running,
     /// Every row of it is durable in the sink.
     Complete,

@@ -11,8 +11,8 @@
 //! what follows an error and begins the next run, always from what the offset store says, never
 //! from memory. So there is one way to start, and every reconnect takes it.
 //!
-//! Every queue is bounded. The memory budget counts the wire bytes from the socket until the
-//! records made of them are durable; when it is spent the session stops reading and nothing else.
+//! Every queue is bounded. The memory budget counts what a batch takes from the socket until the
+//! records made of it are durable; when it is spent the session stops reading and nothing else.
 
 pub mod report;
 pub mod run;
@@ -33,6 +33,8 @@ pub enum RunError {
     Source(BoxError),
     /// Decoding or encoding a row.
     Transcode(BoxError),
+    /// The id of a schema: the registry refuses, or cannot be reached.
+    Registry(BoxError),
     Sink(BoxError),
     Offsets(OffsetError),
     /// A stop, or the end of a session, was not finished in time.
@@ -47,7 +49,10 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Source(error) | Self::Transcode(error) | Self::Sink(error) => error.fmt(f),
+            Self::Source(error)
+            | Self::Transcode(error)
+            | Self::Registry(error)
+            | Self::Sink(error) => error.fmt(f),
             Self::Offsets(error) => error.fmt(f),
             Self::Drain { timeout_ms } => {
                 write!(f, "finish what was in flight within {timeout_ms} ms")
@@ -62,7 +67,10 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Source(error) | Self::Transcode(error) | Self::Sink(error) => error.source(),
+            Self::Source(error)
+            | Self::Transcode(error)
+            | Self::Registry(error)
+            | Self::Sink(error) => error.source(),
             Self::Offsets(error) => error.source(),
             Self::Drain { .. } | Self::EndedEarly { .. } => None,
         }
@@ -75,7 +83,7 @@ impl RunError {
     pub fn exit_code(&self) -> exit::Code {
         match self {
             Self::Source(_) | Self::Transcode(_) => exit::Code::Source,
-            Self::Sink(_) => exit::Code::Sink,
+            Self::Registry(_) | Self::Sink(_) => exit::Code::Sink,
             Self::Offsets(_) => exit::Code::Offsets,
             Self::Drain { .. } => exit::Code::Incomplete,
             Self::EndedEarly { .. } => exit::Code::Internal,
@@ -88,6 +96,7 @@ impl RunError {
         match self {
             Self::Source(_) => "source",
             Self::Transcode(_) => "transcoder",
+            Self::Registry(_) => "registry",
             Self::Sink(_) => "sink",
             Self::Offsets(_) => "offsets",
             Self::Drain { .. } | Self::EndedEarly { .. } => "pipeline",
@@ -104,7 +113,10 @@ impl From<OffsetError> for RunError {
 impl Diagnose for RunError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Source(error) | Self::Transcode(error) | Self::Sink(error) => error.disposition(),
+            Self::Source(error)
+            | Self::Transcode(error)
+            | Self::Registry(error)
+            | Self::Sink(error) => error.disposition(),
             Self::Offsets(error) => error.disposition(),
             Self::Drain { .. } | Self::EndedEarly { .. } => Disposition::Reconnect,
         }
@@ -112,7 +124,10 @@ impl Diagnose for RunError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Source(error) | Self::Transcode(error) | Self::Sink(error) => error.hint(),
+            Self::Source(error)
+            | Self::Transcode(error)
+            | Self::Registry(error)
+            | Self::Sink(error) => error.hint(),
             Self::Offsets(error) => error.hint(),
             Self::Drain { .. } => Some(
                 "nothing is lost: what was not confirmed is sent again; raise \

@@ -8,7 +8,7 @@ use crate::offsets::position::Position;
 use crate::offsets::{Checkpoint, SnapshotState};
 use crate::schema::Table;
 use crate::sinks::Receipt;
-use crate::stats::{Stage, State, Stats, TableStats};
+use crate::stats::{DeadLetterKind, Stage, State, Stats, TableStats};
 
 /// Rows of each table version within one batch; flushed into the shared counters at its end.
 #[derive(Default)]
@@ -74,6 +74,7 @@ impl Reporter {
 
     pub fn delivered(&mut self, receipt: &Receipt) {
         self.stats.delivered(u64::try_from(receipt.n_records()).unwrap_or(u64::MAX));
+        self.stats.dead_letters(DeadLetterKind::Delivery, receipt.n_dead_letters());
         self.newest_delivered = receipt.read_at().or(self.newest_delivered);
         if let Some(progress) = receipt.progress() {
             let position = progress.position().as_metric();

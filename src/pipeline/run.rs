@@ -21,7 +21,7 @@ use crate::offsets::{
 use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
-use crate::sinks::{Receipt, Sink};
+use crate::sinks::{Receipt, Sink, SinkEnd};
 use crate::sources::{RawSender, Source, Started};
 use crate::stats::Stats;
 
@@ -155,8 +155,8 @@ async fn first_checkpoint(
 }
 
 struct Running {
-    session: Task<crate::sources::BoxError>,
-    sink: Task<crate::sinks::BoxError>,
+    session: Task<(), crate::sources::BoxError>,
+    sink: Task<SinkEnd, crate::sinks::BoxError>,
     transcoder: oneshot::Receiver<Result<(), RunError>>,
     checkpointer: Checkpointer,
     receipts: mpsc::Receiver<Receipt>,
@@ -180,7 +180,7 @@ impl Running {
             Err(error) => Err(error),
         };
         let ended = self.join().await;
-        let session_stopped_alone = ended? == SessionEnd::Alone;
+        let sink_end = ended?;
         saved?;
         self.check_reached();
         if self.reached {
@@ -189,8 +189,13 @@ impl Running {
         if stop.is_cancelled() {
             return Ok(ended_by_stop(self.until));
         }
-        debug_assert!(session_stopped_alone, "somebody ended the run");
-        Err(RunError::EndedEarly { task: "source session" })
+        match sink_end {
+            SinkEnd::ReaderGone => {
+                tracing::info!("the reader of the output went away");
+                Ok(ended_by_stop(self.until))
+            }
+            SinkEnd::Done => Err(RunError::EndedEarly { task: "source session" }),
+        }
     }
 
     /// Takes receipts and writes checkpoints until the sink has closed.
@@ -257,15 +262,14 @@ impl Running {
     }
 
     /// Waits for every part, and reports the error that came first on the way of a row.
-    async fn join(&mut self) -> Result<SessionEnd, RunError> {
-        let alone = !self.stop_session.is_cancelled();
+    async fn join(&mut self) -> Result<SinkEnd, RunError> {
         self.stop_session.cancel();
         // What is still alive here was given up or has nothing left to do.
         self.stop_all.cancel();
         let session = self.session.finish().await;
         let sink = self.sink.finish().await;
         let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
-        sink.map_err(RunError::Sink)?;
+        let sink_end = sink.map_err(RunError::Sink)?;
         match transcoder {
             Ok(Ok(result)) => result?,
             // The thread is stuck in a look-up that is bounded itself; nothing waits for it.
@@ -273,14 +277,8 @@ impl Running {
             Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
         }
         session.map_err(RunError::Source)?;
-        Ok(if alone { SessionEnd::Alone } else { SessionEnd::Told })
+        Ok(sink_end)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SessionEnd {
-    Alone,
-    Told,
 }
 
 fn ended_by_stop(until: Until) -> Outcome {
@@ -291,12 +289,12 @@ fn ended_by_stop(until: Until) -> Outcome {
 }
 
 /// A task that dies with its owner.
-struct Task<E> {
-    handle: JoinHandle<Result<(), E>>,
-    result: Option<Result<(), E>>,
+struct Task<T, E> {
+    handle: JoinHandle<Result<T, E>>,
+    result: Option<Result<T, E>>,
 }
 
-impl<E> Task<E> {
+impl<T: Default, E> Task<T, E> {
     /// Cancel-safe: the result is kept for [`Self::finish`].
     async fn ended(&mut self) {
         if self.result.is_none() {
@@ -304,15 +302,15 @@ impl<E> Task<E> {
         }
     }
 
-    async fn finish(&mut self) -> Result<(), E> {
+    async fn finish(&mut self) -> Result<T, E> {
         if tokio::time::timeout(GOODBYE, self.ended()).await.is_err() {
             self.handle.abort();
         }
-        self.result.take().unwrap_or(Ok(()))
+        self.result.take().unwrap_or_else(|| Ok(T::default()))
     }
 }
 
-impl<E> Drop for Task<E> {
+impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
         self.handle.abort();
     }
@@ -320,18 +318,18 @@ impl<E> Drop for Task<E> {
 
 /// A panic in a task is our own mistake: it goes on up, and the process ends without a checkpoint
 /// that it might have spoiled.
-fn unpanic<E>(joined: Result<Result<(), E>, tokio::task::JoinError>) -> Result<(), E> {
+fn unpanic<T: Default, E>(joined: Result<Result<T, E>, tokio::task::JoinError>) -> Result<T, E> {
     match joined {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Ok(()),
+        Err(_) => Ok(T::default()),
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "owned by `Task`, which aborts it when dropped")]
-fn spawn<E: Send + 'static>(
-    future: impl Future<Output = Result<(), E>> + Send + 'static,
-) -> Task<E> {
+fn spawn<T: Send + 'static, E: Send + 'static>(
+    future: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Task<T, E> {
     Task { handle: tokio::spawn(future), result: None }
 }
 

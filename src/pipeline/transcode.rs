@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 use crate::change::{Change, EventId, Progress};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
-use crate::encode::Encoder;
+use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
 use crate::pipeline::report::TableCounts;
-use crate::record::{Boundary, RecordBatch, TopicId};
+use crate::record::{Batches, Boundary, RecordBatch, TopicId};
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
@@ -33,6 +33,7 @@ pub struct Transcoder {
     dead_letters: DeadLetters,
     stats: std::sync::Arc<Stats>,
     counts: TableCounts,
+    batches: Batches,
     next_sequence: u64,
     /// The last position seen, for metrics.
     read_position: u64,
@@ -59,6 +60,7 @@ impl Transcoder {
             dead_letters,
             stats,
             counts: TableCounts::default(),
+            batches: Batches::default(),
             next_sequence: 0,
             read_position: 0,
         }
@@ -93,7 +95,7 @@ impl Transcoder {
                     return Ok(());
                 }
             }
-            result.map_err(RunError::Transcode)?;
+            result?;
         }
         Ok(())
     }
@@ -117,24 +119,22 @@ impl Transcoder {
         }
     }
 
-    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), BoxError>) {
+    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), RunError>) {
         let mut handler = Handler {
             encoder: &mut self.encoder,
             dead_letters: self.dead_letters,
             now_ns: now_ns(),
-            out: RecordBatch {
-                data: Vec::with_capacity(raw.data.len().saturating_mul(GROWTH)),
-                records: Vec::with_capacity(raw.messages.len()),
-                ..RecordBatch::default()
-            },
+            out: self.batches.make(raw.data.len().saturating_mul(GROWTH), raw.messages.len()),
             counts: &mut self.counts,
             stats: &self.stats,
             n_dead: 0,
+            registry_failed: false,
         };
         let result = self.decoder.decode(raw, arena, &mut handler);
-        let Handler { out, n_dead, .. } = handler;
+        let Handler { out, n_dead, registry_failed, .. } = handler;
         self.report(raw, &out, n_dead);
-        (out, result)
+        let place = if registry_failed { RunError::Registry } else { RunError::Transcode };
+        (out, result.map_err(place))
     }
 }
 
@@ -147,6 +147,8 @@ struct Handler<'h> {
     counts: &'h mut TableCounts,
     stats: &'h Stats,
     n_dead: u64,
+    /// The error that ended the batch is the registry's, which is no fault of the rows.
+    registry_failed: bool,
 }
 
 impl Handler<'_> {
@@ -174,7 +176,10 @@ impl ChangeHandler for Handler<'_> {
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
                 Ok(())
             }
-            Err(error) => Err(Box::new(error)),
+            Err(error) => {
+                self.registry_failed = matches!(error, EncodeError::Registry { .. });
+                Err(Box::new(error))
+            }
         }
     }
 

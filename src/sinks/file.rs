@@ -23,7 +23,7 @@ use crate::config::DeadLetterConfig;
 use crate::disposition::{Diagnose, Disposition};
 use crate::failpoint;
 use crate::record::{RecordBatch, Topics};
-use crate::sinks::{BoxError, Receipt, Sink};
+use crate::sinks::{BoxError, Receipt, Sink, SinkEnd};
 use line::append_line;
 
 use output::{FileOutput, LetterFile, Output};
@@ -102,7 +102,7 @@ impl Sink for FileSink {
         batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> {
+    ) -> Pin<Box<dyn Future<Output = Result<SinkEnd, BoxError>> + Send>> {
         Box::pin(run(self.lines, batches, receipts, stop))
     }
 }
@@ -113,7 +113,7 @@ impl Sink for StdoutSink {
         batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> {
+    ) -> Pin<Box<dyn Future<Output = Result<SinkEnd, BoxError>> + Send>> {
         Box::pin(run(self.lines, batches, receipts, stop))
     }
 }
@@ -162,16 +162,16 @@ async fn run<O: Output>(
     mut batches: mpsc::Receiver<RecordBatch>,
     receipts: mpsc::Sender<Receipt>,
     stop: CancellationToken,
-) -> Result<(), BoxError> {
+) -> Result<SinkEnd, BoxError> {
     loop {
         let first = tokio::select! {
             biased;
             // 1. A stop is heard whatever the disk does.
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(SinkEnd::Done),
             // 2. Work.
             batch = batches.recv() => batch,
         };
-        let Some(first) = first else { return Ok(()) };
+        let Some(first) = first else { return Ok(SinkEnd::Done) };
         let mut group = vec![first];
         while group.len() < GROUP_MAX
             && let Ok(batch) = batches.try_recv()
@@ -185,21 +185,21 @@ async fn run<O: Output>(
         let done = tokio::select! {
             biased;
             // 1. As above: a write that was begun has no receipt.
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(SinkEnd::Done),
             // 2. The write; it fails to join only when the runtime is being shut down.
             done = writing => done,
         };
-        let Ok((kept, group, written)) = done else { return Ok(()) };
+        let Ok((kept, group, written)) = done else { return Ok(SinkEnd::Done) };
         lines = kept;
         match written.map_err(boxed)? {
             Written::Durably => {}
-            Written::ToNobody => return Ok(()),
+            Written::ToNobody => return Ok(SinkEnd::ReaderGone),
         }
         for batch in group {
             let receipt = Receipt::of(batch);
             failpoint::hit(failpoint::DELIVERED);
             if receipts.send(receipt).await.is_err() {
-                return Ok(());
+                return Ok(SinkEnd::Done);
             }
         }
     }

@@ -28,14 +28,25 @@ pub type BoxError = Box<dyn Diagnose + Send + Sync>;
 /// * **Failure.** What may heal is retried within the configured budget. Anything else ends `run`
 ///   with an error; batches without receipt are then simply not done.
 /// * **Shutdown.** When `batches` closes, the sink finishes what it has, sends the receipts and
-///   returns `Ok`. On `stop` it gives up at once; dropping the future is safe.
+///   returns [`SinkEnd::Done`]. On `stop` it gives up at once; dropping the future is safe. Before
+///   that it may return only to say [`SinkEnd::ReaderGone`].
 pub trait Sink: Send {
     fn run(
         self: Box<Self>,
         batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+    ) -> Pin<Box<dyn Future<Output = Result<SinkEnd, BoxError>> + Send>>;
+}
+
+/// How a sink ended without an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkEnd {
+    /// It has nothing left to do, or was told to stop.
+    #[default]
+    Done,
+    /// Whoever read its output went away, as `head` does: there is nobody to deliver to.
+    ReaderGone,
 }
 
 /// Proof that a batch and all before it are durable. Only a sink can make one.
@@ -46,6 +57,7 @@ pub struct Receipt {
     progress: Option<Progress>,
     snapshot_complete: bool,
     n_records: usize,
+    n_dead_letters: u64,
     read_at: Option<std::time::Instant>,
 }
 
@@ -53,16 +65,19 @@ impl Receipt {
     /// Consumes the batch: its bytes and its share of the memory budget go with it.
     ///
     /// Private to the sinks: call it only where durability was just seen.
-    pub(in crate::sinks) fn of(batch: RecordBatch) -> Self {
+    pub(in crate::sinks) fn of(mut batch: RecordBatch) -> Self {
         let snapshot_complete =
             batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(_)));
-        Self {
+        let receipt = Self {
             sequence: batch.sequence,
             snapshot_complete,
             n_records: batch.records.len(),
+            n_dead_letters: batch.n_dead_letters,
             read_at: batch.read_at,
-            progress: batch.boundaries.into_iter().next_back().map(|b| b.progress),
-        }
+            progress: batch.boundaries.pop().map(|b| b.progress),
+        };
+        batch.recycle();
+        receipt
     }
 
     /// For tests of what stands behind a sink.
@@ -96,6 +111,12 @@ impl Receipt {
     #[must_use]
     pub fn n_records(&self) -> usize {
         self.n_records
+    }
+
+    /// Records that could not be delivered for what they are, and became dead letters.
+    #[must_use]
+    pub fn n_dead_letters(&self) -> u64 {
+        self.n_dead_letters
     }
 
     #[must_use]

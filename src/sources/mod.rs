@@ -100,6 +100,12 @@ pub struct RawBatch {
     pub budget: Option<OwnedSemaphorePermit>,
 }
 
+/// What a message takes beside its own bytes until its record is delivered: envelope, headers and
+/// bounds in our arena, then a copy of them and a message of librdkafka's.
+const MESSAGE_BYTES: usize = 800;
+/// The bytes of a row are held twice: in our arena, and where the sink queues them.
+const COPIES: usize = 2;
+
 /// The bounded way from a session to its decoder: bounded in batches and in bytes.
 #[derive(Clone, Debug)]
 pub struct RawSender {
@@ -132,11 +138,19 @@ impl RawSender {
     /// # Errors
     /// When the pipeline behind is gone.
     pub async fn send(&self, mut batch: RawBatch) -> Result<(), Closed> {
-        let wanted = u32::try_from(batch.data.len()).unwrap_or(u32::MAX).min(self.budget_bytes);
+        let wanted = cost(&batch).min(self.budget_bytes);
         let budget = std::sync::Arc::clone(&self.budget);
         batch.budget = Some(budget.acquire_many_owned(wanted).await.map_err(|_| Closed)?);
         self.sender.send(batch).await.map_err(|_| Closed)
     }
+}
+
+/// What a batch is going to hold until it is delivered. An estimate: small rows weigh most in what
+/// stands around them.
+fn cost(batch: &RawBatch) -> u32 {
+    let rows = batch.data.len().saturating_mul(COPIES);
+    let around = batch.messages.len().saturating_mul(MESSAGE_BYTES);
+    u32::try_from(rows.saturating_add(around)).unwrap_or(u32::MAX)
 }
 
 /// The pure half: wire bytes to changes.

@@ -15,11 +15,11 @@ use tailwater::record::{RecordBatch, Topics};
 use tailwater::schema::Table;
 use tailwater::value::{Decimal, Value};
 
-use crate::avro;
-use crate::golden::{self, Config, Golden, GoldenRecord};
-use crate::registry::Registry;
-use crate::tables;
-use crate::values::Values;
+use super::avro;
+use super::golden::{self, Config, Golden, GoldenRecord};
+use super::registry::Registry;
+use super::tables;
+use super::values::Values;
 
 /// What a run compares, and with what.
 struct Run {

@@ -14,8 +14,8 @@ use tailwater::schema::{
 };
 use tailwater::value::{Decimal, DecimalSpecial, OwnedValue, Value};
 
-use crate::avro;
-use crate::registry::Registry;
+use super::avro;
+use super::registry::Registry;
 
 fn options(format: Format) -> EncodeOptions {
     EncodeOptions {
@@ -383,4 +383,35 @@ fn a_refused_schema_is_asked_for_again_and_its_row_not_lost() {
     assert_eq!(batch.records.len(), 2);
     let topic = topics.get(batch.records[0].topic);
     assert_eq!((&*topic.name, topic.role), ("shop.public.t", TopicRole::Data));
+}
+
+#[test]
+fn two_tables_never_share_a_topic() {
+    let mut encoder = encoder(options(PLAIN_JSON));
+    let named = |version, path: &str| {
+        let path = vec!["public".to_owned(), path.to_owned()];
+        Arc::new(Table { version: TableVersion(version), path, ..(*id_and_text()).clone() })
+    };
+    let mut encode = |table: &Arc<Table>| {
+        let row = [Value::Int(1), Value::Null];
+        let change = Change {
+            table,
+            op: Op::Create,
+            before: None,
+            after: Some(&row),
+            source: &[Value::Text("false")],
+            id: EventId { transaction: "t", ordinal: 0 },
+            raw: &[],
+        };
+        encoder.encode(&change, 0, &mut RecordBatch::default())
+    };
+    encode(&named(0, "a b")).unwrap();
+    encode(&named(1, "a b")).unwrap();
+    let error = encode(&named(2, "a-b")).err();
+    assert!(error.is_none(), "another name, another topic");
+    let error = encode(&named(3, "a+b")).unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Stop);
+    assert!(error.to_string().contains("public.a b"), "{error}");
+    let error = encode(&named(4, &"x".repeat(249))).unwrap_err();
+    assert!(matches!(error, EncodeError::TopicTooLong { .. }), "{error}");
 }

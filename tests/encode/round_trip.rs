@@ -15,9 +15,9 @@ use tailwater::record::RecordBatch;
 use tailwater::schema::{Column, ColumnType, Shape, SourceLayout, Table, TableVersion};
 use tailwater::value::{Decimal, Interval, Value};
 
-use crate::avro;
-use crate::registry::Registry;
-use crate::values::Values;
+use super::avro;
+use super::registry::Registry;
+use super::values::Values;
 
 /// A value with its own memory.
 #[derive(Clone, Debug)]

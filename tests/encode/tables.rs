@@ -9,7 +9,7 @@ use tailwater::schema::{
 };
 use tailwater::value::OwnedValue;
 
-use crate::values::{Values, owned};
+use super::values::{Values, owned};
 
 /// The source block of PostgreSQL. What is the same for all rows of a table is a constant, the
 /// rest are the slots, in this order.

@@ -13,6 +13,7 @@ mod ledger;
 mod oracle;
 mod order_law;
 mod python;
+mod secrets;
 mod servers;
 mod snapshot;
 mod types;

@@ -7,8 +7,8 @@ use tailwater::offsets::kafka::KafkaOffsetStore;
 use tailwater::offsets::position::{Lsn, Position, PostgresPosition};
 use tailwater::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState, SourceIdentity};
 
-use crate::servers::broker;
-use crate::support::{Batch, Setup, kafka};
+use super::servers::broker;
+use super::support::{Batch, Setup, kafka};
 
 fn checkpoint(pipeline: &str, counter: u64) -> Checkpoint {
     Checkpoint {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tailwater::config::RegistryConfig;
 use tailwater::schema::registry::{RegistryClient, RegistryError};
 
-use crate::servers;
+use super::servers;
 
 fn client(register: bool) -> RegistryClient {
     let url = servers::registry().to_owned();

@@ -9,8 +9,8 @@ use tailwater::sinks::kafka::partition_of;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::servers::{Broker, broker, free_port};
-use crate::support::{Batch, Setup, kafka, read_all, with};
+use super::servers::{Broker, broker, free_port};
+use super::support::{Batch, Setup, kafka, read_all, with};
 
 /// Records of seventeen keys, each value the number of its record.
 fn keyed(topics: &Arc<Topics>, topic: &str, batches: std::ops::Range<u64>) -> Vec<RecordBatch> {

@@ -134,7 +134,7 @@ impl Setup {
             sequences
         };
         let (result, receipts) = tokio::join!(run, collect);
-        Delivered { result, receipts }
+        Delivered { result: result.map(|_| ()), receipts }
     }
 }
 

@@ -6,7 +6,7 @@ use tailwater::disposition::{Diagnose, Disposition};
 use tailwater::sources::postgres::connection::{PgConnection, Purpose};
 use tailwater::sources::postgres::error::SourceError;
 
-use crate::server::{Server, run, with_password};
+use super::server::{Server, run, with_password};
 
 async fn connect(config: &PostgresConfig) -> Result<PgConnection, SourceError> {
     PgConnection::connect(config, Purpose::Sql).await

@@ -22,11 +22,12 @@ pub(crate) struct Server {
 }
 
 fn bin(name: &str) -> PathBuf {
-    let folder = std::env::var("PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".into());
+    let folder = std::env::var("TAILWATER_POSTGRES_BIN")
+        .unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".into());
     let path = Path::new(&folder).join(name);
     assert!(
         path.exists(),
-        "no {}: set PG_BIN to a folder with PostgreSQL's binaries",
+        "no {}: set TAILWATER_POSTGRES_BIN to a folder with PostgreSQL's binaries",
         path.display()
     );
     path

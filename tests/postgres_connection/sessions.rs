@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{Server, source};
+use super::server::{Server, source};
 
 #[tokio::test]
 async fn sql_gives_rows_and_the_servers_error() {

@@ -6,7 +6,7 @@ use tailwater::offsets::position::{Lsn, Position};
 use tailwater::offsets::{Checkpoint, SnapshotState, SourceIdentity};
 use tailwater::sources::{BoxError, Source, Started};
 
-use crate::server::{Server, source, with_password};
+use super::server::{Server, source, with_password};
 
 async fn start(
     config: PostgresConfig,

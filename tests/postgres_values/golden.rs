@@ -12,8 +12,8 @@ use tailwater::sources::Stage;
 use tailwater::sources::postgres::select::copy_statement;
 use tailwater::value::OwnedValue;
 
-use crate::facts::{Facts, Keeper, Kept, KeptValue, decode, decoder, snapshot_of};
-use crate::server::{Server, batch, changes, copied};
+use super::facts::{Facts, Keeper, Kept, KeptValue, decode, decoder, snapshot_of};
+use super::server::{Server, batch, changes, copied};
 
 /// What Debezium leaves out is left out.
 const POLICY: UnmappedTypes = UnmappedTypes::Skip;

@@ -2,7 +2,7 @@
 //! forms (pgoutput's text through a logical slot, binary COPY), must give equal [`Value`]s, and the
 //! ones that PostgreSQL's own functions compute.
 //!
-//! Needs PostgreSQL's programs (`TAILWATER_PG_BIN`, or the places where Debian and PATH have
+//! Needs PostgreSQL's programs (`TAILWATER_POSTGRES_BIN`, or the places where Debian and PATH have
 //! them); without them it fails. Seeds are printed; `TAILWATER_SEED` replays one.
 //!
 //! Known gaps: bit strings and hstore are checked against the stream only, not against a function

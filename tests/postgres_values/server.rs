@@ -15,7 +15,7 @@ pub(crate) struct Server {
 }
 
 fn programs() -> PathBuf {
-    let named = std::env::var_os("TAILWATER_PG_BIN").map(PathBuf::from);
+    let named = std::env::var_os("TAILWATER_POSTGRES_BIN").map(PathBuf::from);
     let debian = (13..=18).rev().map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = named
@@ -23,7 +23,7 @@ fn programs() -> PathBuf {
         .chain(debian)
         .chain(std::env::split_paths(&path))
         .find(|folder| folder.join("initdb").exists());
-    found.expect("PostgreSQL's programs are installed; set TAILWATER_PG_BIN to their folder")
+    found.expect("PostgreSQL's programs are installed; set TAILWATER_POSTGRES_BIN to their folder")
 }
 
 /// PostgreSQL refuses to run as root.

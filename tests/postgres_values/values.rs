@@ -6,9 +6,9 @@ use tailwater::sources::postgres::select::copy_statement;
 use tailwater::value::OwnedValue;
 use tokio_postgres::Client;
 
-use crate::facts::{Facts, Keeper, Kept, KeptValue, decode, decoder, snapshot_of};
-use crate::random::{TYPES, Type, seed};
-use crate::server::{Server, batch, changes, copied};
+use super::facts::{Facts, Keeper, Kept, KeptValue, decode, decoder, snapshot_of};
+use super::random::{TYPES, Type, seed};
+use super::server::{Server, batch, changes, copied};
 
 const N_RANDOM: usize = 300;
 const POLICY: UnmappedTypes = UnmappedTypes::Text;

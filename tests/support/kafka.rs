@@ -85,7 +85,7 @@ impl Kafka {
             "dGFpbHdhdGVyLXRlc3QtMQ",
             "-c",
         ]);
-        let status = format.wait(seconds(60)).expect("the format ends");
+        let status = format.wait(seconds(180)).expect("the format ends");
         assert!(status.success(), "format: {}", tail(&kafka.log()));
         kafka.resume();
         kafka
@@ -114,7 +114,7 @@ impl Kafka {
     pub(crate) fn resume(&self) {
         *self.process.lock().unwrap() = Some(self.java(&["kafka.Kafka"]));
         let consumer = self.consumer();
-        let up = eventually(seconds(60), || {
+        let up = eventually(seconds(180), || {
             consumer
                 .fetch_metadata(None, Duration::from_secs(2))
                 .ok()

@@ -55,7 +55,7 @@ impl Registry {
             stdout: self.log.clone(),
             stderr: self.log.clone(),
         }));
-        let up = eventually(seconds(60), || self.get("/subjects"));
+        let up = eventually(seconds(180), || self.get("/subjects"));
         assert!(up.is_some(), "the registry did not start: {}", tail(&self.log));
     }
 

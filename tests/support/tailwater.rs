@@ -142,7 +142,7 @@ impl Setup {
 
     /// Runs, and expects that it ends by itself with `code`, saying each of `said`.
     pub(crate) fn fails(&self, code: i32, said: &[&str]) -> Ended {
-        self.start().wait(seconds(40)).expect(code, said)
+        self.start().wait(seconds(90)).expect(code, said)
     }
 
     pub(crate) fn offsets(&self) -> PathBuf {
@@ -161,14 +161,14 @@ pub(crate) struct Tailwater {
 impl Tailwater {
     /// Snapshot complete and streaming.
     pub(crate) fn ready(&self) {
-        let ready = eventually(seconds(60), || {
+        let ready = eventually(seconds(120), || {
             if let Some(status) = self.process.ended() {
                 panic!("ended with {} before it was ready: {}", code(status), self.said());
             }
             self.admin("/readyz").filter(|(status, _)| *status == 200)
         });
         let body = self.admin("/readyz");
-        assert!(ready.is_some(), "not ready within 60 s: {body:?} {}", self.said());
+        assert!(ready.is_some(), "not ready within 120 s: {body:?} {}", self.said());
     }
 
     /// Status and body of an admin endpoint.

@@ -103,6 +103,7 @@ pub(super) fn delivery(checks: &mut Checks<'_>, written: written::Delivery) -> D
             at_least(Duration::ZERO),
         ),
         id_header: written.id_header.unwrap_or(true),
+        context_headers: written.context_headers.unwrap_or(false),
     }
 }
 

@@ -297,6 +297,9 @@ impl Run {
         } else {
             return Err(error.into());
         };
+        // A letter of the transcoder's own was counted there.
+        let n_new = u64::from(origin.role != TopicRole::DeadLetter);
+        self.in_flight[at].batch.n_dead_letters += n_new;
         let dead_letters = letter.records[0].topic;
         if self.sink.book.get(dead_letters).is_none() {
             self.meet_topic(dead_letters).await?;

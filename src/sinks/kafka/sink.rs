@@ -12,7 +12,7 @@ use super::run::{End, Run};
 use super::topics::{KnownPartitions, TopicBook};
 use crate::config::{DeadLetterConfig, DeadLetterPolicy, KafkaConfig};
 use crate::record::{RecordBatch, TopicId, TopicRole, Topics};
-use crate::sinks::{BoxError, Receipt, Sink};
+use crate::sinks::{BoxError, Receipt, Sink, SinkEnd};
 
 /// The Kafka sink of one run.
 pub struct KafkaSink {
@@ -48,7 +48,7 @@ impl Sink for KafkaSink {
         batches: mpsc::Receiver<RecordBatch>,
         receipts: mpsc::Sender<Receipt>,
         stop: CancellationToken,
-    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> {
+    ) -> Pin<Box<dyn Future<Output = Result<SinkEnd, BoxError>> + Send>> {
         Box::pin(async move {
             let mut run = Run::new(*self, receipts).map_err(boxed)?;
             // Dropping the drive at any await loses nothing: what has no receipt is not done.
@@ -60,7 +60,7 @@ impl Sink for KafkaSink {
                 end = run.drive(batches) => end.err().unwrap_or(End::Closed),
             };
             match end {
-                End::Closed => Ok(()),
+                End::Closed => Ok(SinkEnd::Done),
                 End::Failed(error) => Err(boxed(error)),
             }
         })

@@ -144,16 +144,9 @@ impl Decoder {
             transaction_id: String::new(),
             last_commit_us: None,
             last_commit: config.resume_from,
-            reported: Lsn(0),
+            // A server's first keepalives may name an older place than the one that was asked for.
+            reported: config.resume_from.unwrap_or_default(),
         }
-    }
-
-    /// The stream starts at `position`: progress below it is none. (A server's first keepalives
-    /// may name an older place than the one that was asked for.)
-    #[must_use]
-    pub fn starting_at(mut self, position: Lsn) -> Self {
-        self.reported = self.reported.max(position);
-        self
     }
 
     fn stream(
@@ -162,7 +155,9 @@ impl Decoder {
         arena: &Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
-        if self.snapshot.is_some() {
+        // Only a snapshot that is taken again has a stream before it: what was sent by the one
+        // that was interrupted catches up with it first.
+        if self.snapshot.is_some() && self.last_commit.is_none() {
             return Err(DecodeError::Snapshot("the stream began before the snapshot's end").into());
         }
         for range in &raw.messages {

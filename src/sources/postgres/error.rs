@@ -95,6 +95,8 @@ pub enum SourceError {
     NoTables { database: String, filter: String, present: usize },
     #[error("read for the snapshot as `{role}`: no right to read {tables}")]
     MissingGrants { role: String, tables: String, sql: String },
+    #[error("map {columns}: no mapping for their types")]
+    UnmappedTypes { columns: String },
     #[error("read for the snapshot as `{role}`: row-level security would hide rows of {tables}")]
     RowSecurity { role: String, tables: String },
 
@@ -222,6 +224,7 @@ impl Diagnose for SourceError {
             | Self::NoTables { .. }
             | Self::MissingGrants { .. }
             | Self::RowSecurity { .. }
+            | Self::UnmappedTypes { .. }
             | Self::PublicationMissing { .. }
             | Self::PublicationRefused { .. }
             | Self::TablesWithoutIdentity { .. }

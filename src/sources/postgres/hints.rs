@@ -42,6 +42,7 @@ fn connection_hint(error: &SourceError) -> Option<String> {
         SourceError::ServerVersion { .. } => "upgrade the server to a supported version (13 to 18)".to_owned(),
         SourceError::NoTables { .. } => "check `source.postgres.tables`; patterns are globs over schema.table, and unlogged or temporary tables are never captured".to_owned(),
         SourceError::MissingGrants { sql, .. } => sql.clone(),
+        SourceError::UnmappedTypes { .. } => "set `source.postgres.unmapped_types` to `text` (the server's text form) or `skip` (leave them out), or exclude the tables in `source.postgres.tables`".to_owned(),
         SourceError::RowSecurity { role, .. } => format!("ALTER ROLE {} BYPASSRLS;", quote_ident(role)),
         _ => return None,
     })

@@ -38,6 +38,7 @@ pub mod types;
 mod auth;
 mod feedback;
 mod hints;
+mod pace;
 mod progress;
 mod session;
 mod snapshot;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::catalog::RelationFacts;
 use super::catalog_query::{self, Listed};
 use super::connection::PgConnection;
 use super::error::SourceError;
 use super::publication::dotted_list;
+use super::select;
 use super::sql::{Columns, quote_ident, quote_table};
 use crate::config::{PostgresConfig, TableFilter};
 
@@ -114,6 +116,24 @@ pub fn check_readable(role: &str, tables: &[&Listed]) -> Result<(), SourceError>
         return Err(SourceError::RowSecurity { role, tables });
     }
     Ok(())
+}
+
+/// # Errors
+/// When a column has a type that no schema has a place for.
+pub fn check_types(relations: &[RelationFacts]) -> Result<(), SourceError> {
+    let unmapped: Vec<String> = relations
+        .iter()
+        .flat_map(|relation| relation.columns.iter().map(move |column| (relation, column)))
+        .filter(|(_, column)| select::mapped(column).is_none())
+        .map(|(relation, column)| {
+            let RelationFacts { schema, table, .. } = relation;
+            format!("{schema}.{table}.{} ({})", column.name, column.type_facts.name)
+        })
+        .collect();
+    if unmapped.is_empty() {
+        return Ok(());
+    }
+    Err(SourceError::UnmappedTypes { columns: unmapped.join(", ") })
 }
 
 fn grants(role: &str, tables: &[&Listed]) -> String {

@@ -37,7 +37,7 @@ fn in_any_key(facts: &RelationFacts, column: &ColumnFacts) -> bool {
         .any(|key| key.contains(&column.name))
 }
 
-fn mapped(column: &ColumnFacts) -> Option<types::Mapped> {
+pub(super) fn mapped(column: &ColumnFacts) -> Option<types::Mapped> {
     types::map(column.type_facts.oid, column.type_modifier, Some(&column.type_facts))
 }
 

@@ -18,7 +18,19 @@ pub(super) enum Phase {
     /// Everything was done by an earlier run.
     Nothing,
     Snapshot(SnapshotPhase, After),
+    /// A snapshot that was interrupted, once more. What it sent is as of an earlier moment: the
+    /// changes since then come first, up to the moment of the new one, so that nothing that was
+    /// deleted meanwhile stays behind and no row goes back to an older version.
+    SnapshotAgain(Box<AgainPhase>),
     Stream(StreamPhase),
+}
+
+pub(super) struct AgainPhase {
+    pub(super) catch_up: StreamPhase,
+    pub(super) snapshot: SnapshotPhase,
+    pub(super) consistent_point: Lsn,
+    /// Holds the temporary slot whose snapshot is read.
+    pub(super) exporter: PgConnection,
 }
 
 pub(super) struct SnapshotPhase {
@@ -60,6 +72,7 @@ async fn run(phase: Phase, channels: Channels) -> Result<(), SourceError> {
     match phase {
         Phase::Nothing => Ok(()),
         Phase::Stream(phase) => run_stream(phase, channels).await,
+        Phase::SnapshotAgain(phase) => run_again(*phase, channels).await,
         Phase::Snapshot(snapshot, after) => match run_snapshot(snapshot, &channels).await? {
             Outcome::Closed => Ok(()),
             Outcome::Complete => match after {
@@ -70,6 +83,21 @@ async fn run(phase: Phase, channels: Channels) -> Result<(), SourceError> {
                 After::Stream(phase) => run_stream(phase, channels).await,
             },
         },
+    }
+}
+
+async fn run_again(phase: AgainPhase, channels: Channels) -> Result<(), SourceError> {
+    let AgainPhase { catch_up, snapshot, consistent_point, exporter } = phase;
+    let StreamPhase { walsender, settings, from } = catch_up;
+    let between = (from, consistent_point);
+    let caught_up =
+        stream::run_until(walsender, settings.clone(), between, channels.clone()).await?;
+    let Some(walsender) = caught_up else { return Ok(()) };
+    let outcome = run_snapshot(snapshot, &channels).await?;
+    exporter.close().await;
+    match outcome {
+        Outcome::Closed => Ok(()),
+        Outcome::Complete => stream::run(walsender, settings, consistent_point, channels).await,
     }
 }
 

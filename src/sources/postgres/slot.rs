@@ -42,8 +42,11 @@ pub struct SlotFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotPlan {
     Create,
-    /// Left by a snapshot that did not finish: nothing of it was ever acknowledged.
+    /// Left by a snapshot that did not finish, and of no use to the next one.
     DropAndCreate,
+    /// Left by a snapshot that did not finish: it has the changes since then, which the rows that
+    /// were sent already need before they are read again.
+    CatchUp,
     Resume,
 }
 
@@ -52,8 +55,8 @@ pub enum SlotPlan {
 pub enum Promise {
     /// No checkpoint.
     Nothing,
-    /// A snapshot was begun and not finished.
-    SnapshotBegun,
+    /// A snapshot was begun and not finished; its rows are as of here, or later ones.
+    SnapshotBegun(Lsn),
     /// Everything up to here is done.
     DoneUpTo(Lsn),
 }
@@ -68,7 +71,7 @@ pub fn plan(
 ) -> Result<SlotPlan, SourceError> {
     let Some(facts) = found else {
         return match promise {
-            Promise::Nothing | Promise::SnapshotBegun => Ok(SlotPlan::Create),
+            Promise::Nothing | Promise::SnapshotBegun(_) => Ok(SlotPlan::Create),
             Promise::DoneUpTo(checkpoint) => {
                 Err(SourceError::SlotMissing { slot: name.to_owned(), checkpoint })
             }
@@ -86,7 +89,11 @@ pub fn plan(
     }
     match promise {
         Promise::Nothing => Err(SourceError::SlotWithoutCheckpoint { slot: name.to_owned() }),
-        Promise::SnapshotBegun => Ok(SlotPlan::DropAndCreate),
+        // A slot that is ahead was made after the intent to make it, and then no row was sent.
+        Promise::SnapshotBegun(position) => Ok(match check_reach(name, facts, position) {
+            Ok(()) => SlotPlan::CatchUp,
+            Err(_) => SlotPlan::DropAndCreate,
+        }),
         Promise::DoneUpTo(checkpoint) => {
             check_reach(name, facts, checkpoint)?;
             Ok(SlotPlan::Resume)
@@ -181,6 +188,15 @@ pub async fn read(
 pub async fn drop(connection: &mut PgConnection, name: &str) -> Result<(), SourceError> {
     let sql = format!("SELECT pg_catalog.pg_drop_replication_slot({})", quote_literal(name));
     connection.query("drop the replication slot", &sql).await.map(|_| ())
+}
+
+/// For a slot that lives only as long as its connection, beside the pipeline's own.
+#[must_use]
+pub fn temporary_name(name: &str) -> String {
+    // Slot names are ASCII and at most 63 bytes long (`ReplicationSlotValidateName` in `slot.c`).
+    let ending = format!("_again_{}", std::process::id());
+    let kept = name.get(..name.len().min(63 - ending.len())).unwrap_or_default();
+    format!("{kept}{ending}")
 }
 
 /// How long a new slot lives, and what comes with it.
@@ -333,10 +349,11 @@ mod tests {
     fn a_slot_is_made_only_where_nothing_was_promised() {
         let done = Promise::DoneUpTo(CHECKPOINT);
         assert_eq!(check(None, Promise::Nothing), "Create");
-        assert_eq!(check(None, Promise::SnapshotBegun), "Create");
+        assert_eq!(check(None, Promise::SnapshotBegun(CHECKPOINT)), "Create");
         assert_eq!(check(None, done), "SlotMissing");
         assert_eq!(check(Some(slot()), Promise::Nothing), "SlotWithoutCheckpoint");
-        assert_eq!(check(Some(slot()), Promise::SnapshotBegun), "DropAndCreate");
+        assert_eq!(check(Some(slot()), Promise::SnapshotBegun(CHECKPOINT)), "CatchUp");
+        assert_eq!(check(Some(slot()), Promise::SnapshotBegun(Lsn(99))), "DropAndCreate");
         assert_eq!(check(Some(slot()), done), "Resume");
     }
 
@@ -364,9 +381,9 @@ mod tests {
     #[test]
     fn a_foreign_slot_is_never_dropped_for_a_snapshot() {
         let foreign = SlotFacts { plugin: Some("wal2json".into()), ..slot() };
-        assert_eq!(check(Some(foreign), Promise::SnapshotBegun), "SlotForeign");
+        assert_eq!(check(Some(foreign), Promise::SnapshotBegun(CHECKPOINT)), "SlotForeign");
         let held = SlotFacts { active: true, ..slot() };
-        assert_eq!(check(Some(held), Promise::SnapshotBegun), "SlotActive");
+        assert_eq!(check(Some(held), Promise::SnapshotBegun(CHECKPOINT)), "SlotActive");
     }
 
     #[test]

@@ -17,11 +17,11 @@ use super::error::SourceError;
 use super::lineage::{self, SystemIdentity};
 use super::preflight::{self, ServerFacts};
 use super::publication::{self, PublicationFacts};
-use super::session::{After, Phase, PostgresSession, SnapshotPhase, StreamPhase};
+use super::session::{After, AgainPhase, Phase, PostgresSession, SnapshotPhase, StreamPhase};
 use super::slot::{self, Creation, NewSlot, Promise, SlotPlan};
 use super::snapshot::Readers;
 use super::stream::StreamSettings;
-use crate::config::{PostgresConfig, SnapshotConfig, SnapshotMode};
+use crate::config::{PostgresConfig, SnapshotConfig, SnapshotMode, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
 use crate::sources::{Source, SourceFuture, Started};
@@ -92,7 +92,7 @@ impl Past<'_> {
 
     fn promise(&self) -> Promise {
         match self.checkpoint.snapshot {
-            SnapshotState::Running => Promise::SnapshotBegun,
+            SnapshotState::Running => Promise::SnapshotBegun(self.position.lsn),
             SnapshotState::Complete | SnapshotState::Skipped => {
                 Promise::DoneUpTo(self.position.lsn)
             }
@@ -120,8 +120,12 @@ impl PostgresSource {
         match survey.plan {
             SlotPlan::Resume => self.resume(server, past, &facts, &captured).await,
             SlotPlan::Create => self.begin_anew(server, past, &facts, &to_read).await,
-            SlotPlan::DropAndCreate => {
+            SlotPlan::CatchUp if self.snapshot.mode == SnapshotMode::Initial => {
                 tracing::warn!(slot = name, "the snapshot was interrupted and begins again");
+                self.begin_again(server, past, &facts, &to_read).await
+            }
+            SlotPlan::CatchUp | SlotPlan::DropAndCreate => {
+                tracing::warn!(slot = name, "making the slot again; nothing was streamed from it");
                 slot::drop(&mut server.sql, name).await?;
                 self.begin_anew(server, past, &facts, &to_read).await
             }
@@ -150,6 +154,11 @@ impl PostgresSource {
     async fn survey(&self, server: &mut Server, promise: Promise) -> Result<Survey, SourceError> {
         let all = preflight::tables(&mut server.sql).await?;
         let captured = preflight::captured(&self.config, &all)?;
+        if self.config.unmapped_types == UnmappedTypes::Fail {
+            let oids: Vec<u32> = captured.iter().map(|table| table.oid).collect();
+            let relations = catalog_query::relations(&mut server.sql, &oids, Sizes::Noted).await?;
+            preflight::check_types(&relations)?;
+        }
         let (name, database) = (&self.config.slot, &self.config.database);
         let found = slot::read(&mut server.sql, name).await?;
         let plan = slot::plan(name, database, found.as_ref(), promise)?;
@@ -304,6 +313,44 @@ impl PostgresSource {
         Ok(self.new_run(server, past.as_ref(), made.consistent_point, snapshot))
     }
 
+    /// The slot of the interrupted snapshot is kept for the changes since; a temporary one gives
+    /// the new snapshot.
+    async fn begin_again(
+        &self,
+        mut server: Server,
+        past: Option<Past<'_>>,
+        facts: &PublicationFacts,
+        to_read: &[&Listed],
+    ) -> Result<Started, SourceError> {
+        let oids: Vec<u32> = to_read.iter().map(|table| table.oid).collect();
+        let relations = catalog_query::relations(&mut server.sql, &oids, Sizes::Noted).await?;
+        publication::check_rows_and_columns(&self.config.publication.name, facts, &relations)?;
+        preflight::check_readable(&server.about.facts.role, to_read)?;
+        let mut exporter = PgConnection::connect(&self.config, Purpose::Replication).await?;
+        let temporary = slot::temporary_name(&self.config.slot);
+        let creation = Creation::TemporaryExporting;
+        let made = slot::create(&mut exporter, &mut server.sql, &temporary, creation).await?;
+        let Some((readers, tables)) = self.open_snapshot(&made, &oids).await? else {
+            return Err(exporter.protocol_error("a temporary slot without a snapshot".to_owned()));
+        };
+        let snapshot = SnapshotFacts {
+            tables: tables.clone(),
+            consistent_point: made.consistent_point,
+            transaction_id: readers.transaction_id,
+            read_at_us: readers.read_at_us,
+        };
+        let Server { walsender, about, .. } = server;
+        let from = past.as_ref().map(|past| past.position.lsn).unwrap_or_default();
+        let phase = Phase::SnapshotAgain(Box::new(AgainPhase {
+            catch_up: self.stream_phase(&about, walsender, from),
+            snapshot: SnapshotPhase { readers, tables, unmapped: self.config.unmapped_types },
+            consistent_point: made.consistent_point,
+            exporter,
+        }));
+        let checkpoint = self.checkpoint(&about, past.as_ref(), from, None);
+        Ok(self.started(&about, checkpoint, phase, Some(snapshot)))
+    }
+
     /// Readers inside the new slot's snapshot, and the tables as the snapshot sees them.
     async fn open_snapshot(
         &self,
@@ -398,6 +445,7 @@ impl PostgresSource {
     ) -> Started {
         let config = &self.config;
         let Position::Postgres(PostgresPosition { lsn: from, .. }) = checkpoint.position;
+        let again = matches!(phase, Phase::SnapshotAgain(_));
         let decoder = DecoderConfig {
             system_id: about.identity.system_id.clone(),
             timeline: about.identity.timeline,
@@ -408,7 +456,7 @@ impl PostgresSource {
             unmapped_types: config.unmapped_types,
             logical_messages: config.logical_messages,
             server_version: about.facts.version,
-            resume_from: snapshot.is_none().then_some(from),
+            resume_from: (snapshot.is_none() || again).then_some(from),
             snapshot,
         };
         let catalog = CatalogReader::new(Handle::current(), config.clone());

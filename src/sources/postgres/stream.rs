@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CopyRead, PgConnection};
 use super::error::SourceError;
 use super::feedback::Feedback;
+use super::pace::Pace;
+use super::pgoutput::{Frame, Message, parse_frame, parse_message};
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
 use crate::failpoint;
@@ -41,6 +43,7 @@ pub(super) struct StreamSettings {
 }
 
 /// The ways to and from the rest of the pipeline.
+#[derive(Clone)]
 pub(super) struct Channels {
     pub(super) out: RawSender,
     pub(super) acks: watch::Receiver<Option<SourceAck>>,
@@ -49,22 +52,37 @@ pub(super) struct Channels {
 
 /// Streams from exactly `from` until told to stop.
 pub(super) async fn run(
-    mut walsender: PgConnection,
+    walsender: PgConnection,
     settings: StreamSettings,
     from: Lsn,
     channels: Channels,
 ) -> Result<(), SourceError> {
-    walsender.start_copy("start the replication stream", &start_command(&settings, from)).await?;
-    tracing::info!(slot = settings.slot, %from, "streaming");
-    let now = Instant::now();
-    let mut feedback = Feedback::new(settings.status_interval, settings.wal_sender_timeout, now);
-    // Tells the server at once that somebody is there, and asks how far its log is.
-    feedback.want();
-    let Channels { out, mut acks, stop } = channels;
-    acks.mark_changed();
-    let acks = Some(acks);
-    let stream = Stream { walsender, settings, feedback, out, acks, stop, heard_at: now };
-    stream.run().await
+    let mut stream = Stream::begin(walsender, settings, from, channels).await?;
+    stream.serve().await?;
+    stream.farewell().await?;
+    stream.walsender.close().await;
+    Ok(())
+}
+
+/// Streams every transaction whose commit lies in `from..until`, and nothing after; gives the
+/// connection back for more. `None` when it was told to stop before.
+pub(super) async fn run_until(
+    walsender: PgConnection,
+    settings: StreamSettings,
+    (from, until): (Lsn, Lsn),
+    channels: Channels,
+) -> Result<Option<PgConnection>, SourceError> {
+    let mut stream = Stream::begin(walsender, settings, from, channels).await?;
+    stream.until = Some(until);
+    let flow = stream.serve().await?;
+    stream.farewell().await?;
+    match flow {
+        Flow::Reached => Ok(Some(stream.walsender)),
+        Flow::Continue | Flow::End => {
+            stream.walsender.close().await;
+            Ok(None)
+        }
+    }
 }
 
 /// Protocol version 1: versions 2, 3 and 4 add only streaming of transactions in progress, two
@@ -97,6 +115,11 @@ struct Stream {
     acks: Option<watch::Receiver<Option<SourceAck>>>,
     stop: CancellationToken,
     heard_at: Instant,
+    pace: Pace,
+    /// Until when the socket is left alone.
+    rest: Option<Instant>,
+    /// Transactions that commit here or later are somebody else's.
+    until: Option<Lsn>,
 }
 
 /// What ended a wait.
@@ -108,26 +131,67 @@ enum Event {
     Sent(Result<(), Closed>),
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Continue,
+    /// Told to stop, or nobody takes anything any more.
     End,
+    /// `until` is reached.
+    Reached,
 }
 
 impl Stream {
-    async fn run(mut self) -> Result<(), SourceError> {
+    async fn begin(
+        mut walsender: PgConnection,
+        settings: StreamSettings,
+        from: Lsn,
+        channels: Channels,
+    ) -> Result<Self, SourceError> {
+        let command = start_command(&settings, from);
+        walsender.start_copy("start the replication stream", &command).await?;
+        tracing::info!(slot = settings.slot, %from, "streaming");
+        let now = Instant::now();
+        let mut feedback =
+            Feedback::new(settings.status_interval, settings.wal_sender_timeout, now);
+        // Tells the server at once that somebody is there, and asks how far its log is.
+        feedback.want();
+        let Channels { out, mut acks, stop } = channels;
+        acks.mark_changed();
+        let acks = Some(acks);
+        Ok(Self {
+            walsender,
+            settings,
+            feedback,
+            out,
+            acks,
+            stop,
+            heard_at: now,
+            pace: Pace::new(now),
+            rest: None,
+            until: None,
+        })
+    }
+
+    async fn serve(&mut self) -> Result<Flow, SourceError> {
         loop {
             match self.listen().await? {
-                Event::Stop => break,
+                Event::Stop => return Ok(Flow::End),
                 Event::Due => self.on_due().await?,
                 Event::Acknowledged(ack) => self.acknowledge(&ack)?,
-                Event::Read(CopyRead::Frames(frames)) => {
+                Event::Read(CopyRead::Frames(mut frames)) => {
                     self.heard_at = Instant::now();
                     self.note(&frames);
-                    if let Flow::End = self.hand_on(frames).await? {
-                        break;
+                    let n_bytes = frames.data.len();
+                    let reached = self.until.is_some_and(|until| cut(&mut frames, until));
+                    if self.hand_on(frames).await? == Flow::End {
+                        return Ok(Flow::End);
+                    }
+                    if reached {
+                        return Ok(Flow::Reached);
                     }
                     // Nobody listened meanwhile: the silence begins anew.
                     self.heard_at = Instant::now();
+                    self.rest = self.pace.after(n_bytes, self.heard_at);
                 }
                 Event::Read(CopyRead::Done) => {
                     let endpoint = self.walsender.endpoint().to_owned();
@@ -136,7 +200,6 @@ impl Stream {
                 Event::Sent(_) => {}
             }
         }
-        self.farewell().await
     }
 
     /// The wait with nothing in hand.
@@ -151,7 +214,7 @@ impl Stream {
             // 3. Goes with the next update; cheap.
             ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
             // 4. Last, because it is nearly always ready. Cancel-safe: bytes stay in the buffer.
-            read = self.walsender.read_copy("stream") => Event::Read(read?),
+            read = read_rested(&mut self.walsender, self.rest) => Event::Read(read?),
         })
     }
 
@@ -242,7 +305,7 @@ impl Stream {
 
     /// Last acknowledgement, CopyDone, goodbye. Nothing in it can fail the run: what the server
     /// does not hear it does not forget, and that costs a replay at most.
-    async fn farewell(mut self) -> Result<(), SourceError> {
+    async fn farewell(&mut self) -> Result<(), SourceError> {
         let last = self.acks.as_mut().and_then(|acks| acks.borrow_and_update().clone());
         if let Some(ack) = last {
             self.acknowledge(&ack)?;
@@ -258,9 +321,19 @@ impl Stream {
             Ok(Err(error)) => tracing::debug!(%error, "the server did not say goodbye"),
             Err(_) => tracing::debug!("the server did not say goodbye in time"),
         }
-        self.walsender.close().await;
         Ok(())
     }
+}
+
+/// Cancel-safe, as the two waits are: bytes stay in the buffer and the rest's end is fixed.
+async fn read_rested(
+    walsender: &mut PgConnection,
+    rest: Option<Instant>,
+) -> Result<CopyRead, SourceError> {
+    if let Some(rest) = rest {
+        sleep_until(rest.into()).await;
+    }
+    walsender.read_copy("stream").await
 }
 
 /// Waits for ever once nobody can acknowledge any more. Cancel-safe.
@@ -276,6 +349,29 @@ async fn next_ack(acks: &mut Option<watch::Receiver<Option<SourceAck>>>) -> Sour
         }
     }
     std::future::pending().await
+}
+
+/// Leaves only what comes before `until`: the first transaction that commits there or later, or a
+/// word that the log has come so far, and everything behind it, goes. Says whether it met one.
+/// Transactions come in the order of their commits, so nothing before `until` is behind it; and a
+/// slot's snapshot holds exactly the transactions whose commit record begins before its
+/// consistent point (`SnapBuildXactNeedsSkip` in `snapbuild.c`).
+fn cut(frames: &mut CopyFrames, until: Lsn) -> bool {
+    let CopyFrames { data, payloads } = frames;
+    let met = payloads.iter().position(|range| {
+        let payload = data.get(range.start as usize..range.end as usize).unwrap_or_default();
+        match parse_frame(payload) {
+            Ok(Frame::Keepalive { end }) => end >= until,
+            Ok(Frame::XLogData { body, .. }) => match parse_message(body) {
+                Ok(Message::Begin { final_lsn, .. }) => final_lsn >= until,
+                // The decoder says what is wrong with it.
+                Ok(_) | Err(_) => false,
+            },
+            Err(_) => false,
+        }
+    });
+    payloads.truncate(met.unwrap_or(payloads.len()));
+    met.is_some()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -326,6 +422,35 @@ mod tests {
         assert!(!start_command(&old, Lsn(1)).contains("messages"));
         let quiet = StreamSettings { logical_messages: false, ..settings() };
         assert!(!start_command(&quiet, Lsn(1)).contains("messages"));
+    }
+
+    #[test]
+    fn a_stream_with_an_end_stops_before_the_first_transaction_that_commits_there() {
+        let begin = |commit: u64| {
+            let mut payload = b"w".to_vec();
+            payload.extend_from_slice(&[0; 24]);
+            payload.push(b'B');
+            payload.extend_from_slice(&commit.to_be_bytes());
+            payload.extend_from_slice(&[0; 12]);
+            payload
+        };
+        let keepalive = |end: u64| [&b"k"[..], &end.to_be_bytes(), &[0; 8], &[0]].concat();
+        let check = |payloads: &[Vec<u8>], kept: usize, met: bool| {
+            let mut at = 0;
+            let ranges = payloads.iter().map(|p| {
+                let start = at;
+                at += u32::try_from(p.len()).unwrap();
+                start..at
+            });
+            let ranges = ranges.collect();
+            let mut frames = CopyFrames { data: payloads.concat().into(), payloads: ranges };
+            assert_eq!(cut(&mut frames, Lsn(100)), met);
+            assert_eq!(frames.payloads.len(), kept);
+        };
+        check(&[begin(98), keepalive(99), begin(99)], 3, false);
+        check(&[begin(99), begin(100), begin(101)], 1, true);
+        check(&[begin(99), keepalive(100), begin(101)], 1, true);
+        check(&[keepalive(100)], 0, true);
     }
 
     #[test]

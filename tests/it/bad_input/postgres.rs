@@ -79,6 +79,24 @@ fn a_table_without_key_is_not_broken_by_a_publication_of_ours() {
 }
 
 #[test]
+fn types_without_a_mapping_are_refused_at_the_start_where_told_so() {
+    let (database, mut setup) = setup("unmapped");
+    database.run(
+        "create type pair as (a int, b int); create table odd (id int primary key, p pair, q tsquery)",
+    );
+    setup.set("source.postgres.unmapped_types", "fail");
+    setup.fails(exit::SOURCE, &["public.odd.p (pair)", "public.odd.q (tsquery)", "`text`"]);
+    let session = database.session();
+    let name = &database.name;
+    for made in ["pg_replication_slots where slot_name", "pg_publication where pubname"] {
+        let n = session.value(&format!("select count(*) from {made} = '{name}'"));
+        assert_eq!(n.as_deref(), Some("0"), "nothing was made: {made}");
+    }
+    setup.set("source.postgres.unmapped_types", "text");
+    mended(&setup, Kafka::shared(), 3);
+}
+
+#[test]
 fn a_publication_without_a_table_gets_the_sql() {
     let (database, setup) = setup("lacking");
     let name = &database.name;

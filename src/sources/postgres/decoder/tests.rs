@@ -208,7 +208,9 @@ fn keepalives_move_on_between_transactions_only_and_never_back() {
         keepalive(0x98),
         keepalive(0xa0),
     ];
-    let out = stream(&mut decoder().starting_at(Lsn(0x60)), &payloads).unwrap();
+    let config = DecoderConfig { resume_from: Some(Lsn(0x60)), ..config() };
+    let mut decoder = Decoder::new(config, Box::new(FakeCatalog::default()));
+    let out = stream(&mut decoder, &payloads).unwrap();
     let seen: Vec<_> =
         out.progress.iter().map(|(_, text)| text.split(' ').nth(1).unwrap()).collect();
     assert_eq!(seen, ["0/70", "0/98", "0/A0"]);
@@ -590,5 +592,76 @@ mod snapshot {
         decode(&mut decoder, Stage::SnapshotEnd, &[], &mut out).unwrap();
         let optional: Vec<_> = out.changes.iter().map(|c| c.table.columns[1].optional).collect();
         assert_eq!(optional, [false, true]);
+    }
+}
+
+mod total {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WIDE: [(&str, u32); 8] = [
+        ("id", oid::INT4),
+        ("t", oid::TEXT),
+        ("n", oid::NUMERIC),
+        ("b", oid::BYTEA),
+        ("z", oid::TIMESTAMPTZ),
+        ("a", 1009),
+        ("j", oid::JSONB),
+        ("i", oid::INTERVAL),
+    ];
+
+    fn script() -> Vec<Vec<u8>> {
+        let row = [
+            Some("1"),
+            Some("ü"),
+            Some("1.50"),
+            Some("\\x00ff"),
+            Some("2024-02-29 01:02:03+02"),
+            Some("{a,\"b,c\",NULL}"),
+            None,
+            Some("1 day"),
+        ];
+        vec![
+            x(1, describe(T_KEY, "t_key", b'd', &WIDE)),
+            x(2, begin(0x9000)),
+            x(3, insert(T_KEY, &row)),
+            x(4, update(T_KEY, Some(("O", &row)), &row)),
+            x(5, delete(T_KEY, "K", &row)),
+            x(6, Wire::of(b'T').u32(1).bytes([0]).u32(T_KEY)),
+            x(7, Wire::of(b'M').bytes([1]).u64(0).text("pfx").u32(3).bytes("abc")),
+            x(8, commit(0x9000, 0x9030)),
+            keepalive(0x9040),
+        ]
+    }
+
+    proptest! {
+        /// Bent anywhere, cut anywhere, in any order: changes or an error, and no step back.
+        #[test]
+        fn any_stream_gives_changes_or_an_error(
+            order in prop::collection::vec(0_usize..9, 0..12),
+            bends in prop::collection::vec((0_usize..2000, any::<u8>()), 0..4),
+            cut in 0_usize..4000,
+        ) {
+            let script = script();
+            let order = if order.is_empty() { (0..script.len()).collect() } else { order };
+            let mut payloads: Vec<_> = order.iter().map(|&index| script[index].clone()).collect();
+            for (at, byte) in bends {
+                let payload = at % payloads.len();
+                let payload = &mut payloads[payload];
+                let at = at % payload.len();
+                payload[at] = byte;
+            }
+            if let Some(payload) = payloads.last_mut() {
+                payload.truncate(cut.min(payload.len()));
+            }
+            let mut out = Recorder::default();
+            let mut decoder = decoder();
+            let result = decode(&mut decoder, Stage::Stream, &payloads, &mut out);
+            std::hint::black_box(result.is_ok());
+            for change in &out.changes {
+                prop_assert!(change.id.starts_with("7000-"));
+            }
+        }
     }
 }

@@ -200,3 +200,55 @@ fn arrays_are_read_by_their_elements() {
     );
     check(1007, -1, "{1,x}", Err(ValueError::Malformed("an integer")));
 }
+
+mod total {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sources::postgres::{binary, defaults};
+
+    /// Pieces of every text form, so that most inputs get past the first character.
+    const PIECES: &str = r#"(-|[0-9]{1,20}|\.|:|\+| BC| |T|e|NaN|-?[Ii]nfinity|NULL|\{|\}|,|"|\\\\|\\x|=>|\[|\]|=|year|mons|days|t|f|\(|\)|\$|'|::|[a-f]{2}|ü|😀|now\(\)|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}:[0-9]{2}:[0-9]{2}){0,12}"#;
+
+    const OIDS: [u32; 34] = [
+        16, 17, 18, 20, 21, 23, 25, 26, 114, 600, 700, 701, 790, 869, 1082, 1083, 1114, 1184, 1186,
+        1266, 1560, 1562, 1700, 2950, 3614, 3802, 3904, 1007, 1009, 1231, 1185, 1001, 1000, 3807,
+    ];
+
+    fn any_reading() -> impl Strategy<Value = (u32, types::Mapped)> {
+        let modifiers = prop::sample::select(vec![-1, 1, 3, 655_366, (4 << 16 | 0x7fe) + 4]);
+        (prop::sample::select(OIDS.to_vec()), modifiers)
+            .prop_map(|(oid, type_modifier)| (oid, reading(oid, type_modifier)))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_an_error((oid, mapped) in any_reading(), text in PIECES) {
+            let arena = Bump::new();
+            let found = read(mapped.reading, text.as_bytes(), &arena);
+            let hstore = read(Reading::Scalar(Scalar::Hstore), text.as_bytes(), &arena);
+            let default = defaults::parse(&text, oid, &mapped.column_type, mapped.reading);
+            std::hint::black_box((found.is_ok(), hstore.is_ok(), default));
+        }
+
+        #[test]
+        fn any_bytes_are_a_value_or_an_error((_, mapped) in any_reading(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let arena = Bump::new();
+            let text = read(mapped.reading, &bytes, &arena);
+            let binary = binary::read(mapped.reading, &bytes, &arena);
+            std::hint::black_box((text.is_ok(), binary.is_ok()));
+        }
+
+        #[test]
+        fn a_value_is_the_same_inside_an_array((_, mapped) in any_reading(), text in PIECES) {
+            let Reading::Scalar(scalar) = mapped.reading else { return Ok(()) };
+            let arena = Bump::new();
+            let Ok(value) = read(mapped.reading, text.as_bytes(), &arena) else { return Ok(()) };
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            let array = format!("{{\"{quoted}\"}}");
+            let found = read(Reading::Array(scalar), array.as_bytes(), &arena);
+            // NaN differs from itself, its print does not.
+            prop_assert_eq!(format!("{found:?}"), format!("{:?}", Ok::<_, ()>(Value::Array(&[value]))));
+        }
+    }
+}
