@@ -213,7 +213,13 @@ impl Running {
         let mut tick = tokio::time::interval(self.limits.checkpoint_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
+        // A goal that an earlier run reached needs no news to be reached.
+        self.check_reached();
         loop {
+            if self.reached && deadline.is_none() {
+                self.stop_session.cancel();
+                deadline = Some(self.drain_deadline());
+            }
             let overdue = deadline.unwrap_or_else(|| Instant::now() + FAR_AWAY);
             tokio::select! {
                 biased;
@@ -242,10 +248,6 @@ impl Running {
                     Some(receipt) => self.deliver(receipt),
                     None => return Ok(()),
                 },
-            }
-            if self.reached && deadline.is_none() {
-                self.stop_session.cancel();
-                deadline = Some(self.drain_deadline());
             }
         }
     }
@@ -320,7 +322,7 @@ impl Running {
                     Ok(Ok(result)) => result?,
                     // The thread is stuck in a look-up that is bounded itself; nothing waits.
                     Err(_) => {}
-                    Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
+                    Ok(Err(_)) => return Err(RunError::Panicked { task: "transcoder" }),
                 }
                 session?;
                 Ok(sink_end)
