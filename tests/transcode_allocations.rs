@@ -1,10 +1,6 @@
-//! A row on its whole way from wire bytes to Avro costs no allocation once everything is warm. A
-//! binary of its own: the counter is a global allocator.
+//! A row on its whole way from wire bytes to Avro costs no allocation once everything is warm.
 
-#[path = "support/decode_rows.rs"]
-mod decode_rows;
-#[path = "support/transcode_rows.rs"]
-mod transcode_rows;
+use super::{decode_rows, transcode_rows};
 
 #[test]
 fn a_row_is_transcoded_without_allocating() {

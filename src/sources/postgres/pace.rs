@@ -7,13 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Below the timer's resolution nothing is gained; much above it the server's side of the socket
-/// would fill up.
-const REST: Duration = Duration::from_millis(1);
+/// Long enough for a good number of rows, short enough for the kernel's buffer and for latency.
+const REST: Duration = Duration::from_millis(3);
+/// Whatever comes within this time has come without a pause.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Batches of this size and more are worth their way.
-const SMALL_BYTES: usize = 32 << 10;
+const SMALL_BYTES: usize = 64 << 10;
 /// A rest that brought less was not worth it.
-const WORTHWHILE_BYTES: usize = 2 << 10;
+const WORTHWHILE_BYTES: usize = 4 << 10;
 /// A few small batches in a row are one short transaction.
 const STREAK: u32 = 8;
 
@@ -26,10 +27,9 @@ pub(super) struct Pace {
 #[derive(Debug)]
 enum Mode {
     /// So many small batches came without a pause.
-    Eager {
-        streak: u32,
-    },
-    Resting,
+    Eager { streak: u32 },
+    /// Much comes; whether the last batch was read after a rest.
+    Resting { rested: bool },
 }
 
 impl Pace {
@@ -41,17 +41,16 @@ impl Pace {
     pub(super) fn after(&mut self, n_bytes: usize, now: Instant) -> Option<Instant> {
         let pause = now.saturating_duration_since(self.last);
         self.last = now;
+        let small = n_bytes < SMALL_BYTES;
         self.mode = match self.mode {
-            Mode::Eager { .. } if n_bytes >= SMALL_BYTES || pause >= REST => {
+            Mode::Eager { .. } if !small || pause >= PAUSE => Mode::Eager { streak: 0 },
+            Mode::Eager { streak } if streak + 1 < STREAK => Mode::Eager { streak: streak + 1 },
+            Mode::Resting { rested: true } if n_bytes < WORTHWHILE_BYTES => {
                 Mode::Eager { streak: 0 }
             }
-            Mode::Eager { streak } if streak + 1 < STREAK => Mode::Eager { streak: streak + 1 },
-            Mode::Eager { .. } => Mode::Resting,
-            Mode::Resting if n_bytes < WORTHWHILE_BYTES => Mode::Eager { streak: 0 },
-            Mode::Resting => Mode::Resting,
+            Mode::Eager { .. } | Mode::Resting { .. } => Mode::Resting { rested: small },
         };
-        let rests = matches!(self.mode, Mode::Resting) && n_bytes < SMALL_BYTES;
-        rests.then(|| now + REST)
+        matches!(self.mode, Mode::Resting { rested: true }).then(|| now + REST)
     }
 }
 
@@ -79,7 +78,7 @@ mod tests {
     #[test]
     fn rows_without_a_pause_are_gathered_as_long_as_that_gathers_something() {
         let mut batches = vec![(20, 150); 8];
-        batches.extend([(1_500, 5_000), (1_500, 5_000), (1_500, 300), (20, 150)]);
+        batches.extend([(3_500, 5_000), (3_500, 5_000), (3_500, 300), (20, 150)]);
         let expected = [&[false; 7][..], &[true, true, true, false, false]].concat();
         assert_eq!(rests(&batches), expected);
     }
@@ -88,7 +87,7 @@ mod tests {
     fn large_batches_need_no_rest() {
         assert!(!rests(&[(20, 200_000); 20]).contains(&true));
         let mut batches = vec![(20, 150); 8];
-        batches.push((1_500, 200_000));
-        assert_eq!(rests(&batches).last(), Some(&false));
+        batches.extend([(3_500, 200_000), (20, 150), (3_500, 200_000)]);
+        assert_eq!(rests(&batches)[7..], [true, false, true, false]);
     }
 }
