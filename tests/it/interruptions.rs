@@ -158,3 +158,20 @@ fn a_stop_while_the_source_is_mute_ends_in_time() {
     setup.catch_up();
     assert_eq!(ids(&setup), [0, 1]);
 }
+
+#[test]
+fn a_stop_in_the_snapshot_ends_in_time_and_the_next_start_begins_it_again() {
+    const N: i64 = 300_000;
+    let database = database("stopped_snapshot");
+    database.run(&format!("insert into t select generate_series(1, {N})"));
+    let setup = kafka(&database);
+    let tailwater = setup.start();
+    let begun = eventually(seconds(60), || (topic(&setup).len() > 1000).then_some(()));
+    assert!(begun.is_some(), "{}", tailwater.said());
+    tailwater.stop().expect(0, &[]);
+    let n_before = ids(&setup).len();
+    assert!(i64::try_from(n_before).unwrap() < N, "it was stopped too late to prove anything");
+    setup.catch_up().expect(0, &["begins again"]);
+    let ids: BTreeSet<i64> = ids(&setup).into_iter().collect();
+    assert!(ids.into_iter().eq(0..=N));
+}

@@ -75,10 +75,16 @@ pub(super) async fn run_until(
     let mut stream = Stream::begin(walsender, settings, from, channels).await?;
     stream.until = Some(until);
     let flow = stream.serve().await?;
-    stream.farewell().await?;
-    match flow {
-        Flow::Reached => Ok(Some(stream.walsender)),
-        Flow::Continue | Flow::End => {
+    let parting = stream.farewell().await?;
+    match (flow, parting) {
+        (Flow::Reached, Parting::Answered) => Ok(Some(stream.walsender)),
+        // The server is in the middle of a long transaction and sends it to its end, or it is
+        // gone: either way this connection is good for nothing more.
+        (Flow::Reached, Parting::Unanswered) => {
+            let endpoint = stream.walsender.endpoint().to_owned();
+            Err(SourceError::Closed { operation: "end the stream", endpoint })
+        }
+        (Flow::Continue | Flow::End, _) => {
             stream.walsender.close().await;
             Ok(None)
         }
@@ -138,6 +144,12 @@ enum Flow {
     End,
     /// `until` is reached.
     Reached,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Answered,
+    Unanswered,
 }
 
 impl Stream {
@@ -305,7 +317,7 @@ impl Stream {
 
     /// Last acknowledgement, CopyDone, goodbye. Nothing in it can fail the run: what the server
     /// does not hear it does not forget, and that costs a replay at most.
-    async fn farewell(&mut self) -> Result<(), SourceError> {
+    async fn farewell(&mut self) -> Result<Parting, SourceError> {
         let last = self.acks.as_mut().and_then(|acks| acks.borrow_and_update().clone());
         if let Some(ack) = last {
             self.acknowledge(&ack)?;
@@ -317,11 +329,11 @@ impl Stream {
             self.walsender.end_copy("end the stream").await
         };
         match timeout(FAREWELL, goodbye).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => return Ok(Parting::Answered),
             Ok(Err(error)) => tracing::debug!(%error, "the server did not say goodbye"),
             Err(_) => tracing::debug!("the server did not say goodbye in time"),
         }
-        Ok(())
+        Ok(Parting::Unanswered)
     }
 }
 
