@@ -81,7 +81,7 @@ def line(op, topic, key, value):
 
 
 def kafka(args, summary, stop):
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, KafkaError
     from confluent_kafka.schema_registry import SchemaRegistryClient
     from confluent_kafka.schema_registry.avro import AvroDeserializer
     from confluent_kafka.serialization import MessageField, SerializationContext
@@ -98,7 +98,9 @@ def kafka(args, summary, stop):
         if message is None:
             continue
         if message.error():
-            if message.error().retriable():
+            # No topic matches the pattern until the first record of the snapshot.
+            missing = message.error().code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if missing or message.error().retriable():
                 continue
             raise SystemExit(f"consume: {message.error()}")
         topic = message.topic()
