@@ -5,7 +5,7 @@
 //! cannot win. The brokers' own CRC32C covers each record; the format has magic and version.
 //!
 //! One writer: a run is a member of the consumer group `tailwater-offsets-<pipeline>` and holds
-//! the topic's only partition ([`lock`]). What a write rests on when that was lost for a while is
+//! the topic's only partition (`lock`). What a write rests on when that was lost for a while is
 //! read again before the next one.
 
 mod format;

@@ -1,6 +1,6 @@
 //! What can go wrong between us and a PostgreSQL server, and what is done about it.
 //!
-//! One variant per expected failure. What a person can do stands in [`super::hints`].
+//! One variant per expected failure. What a person can do stands in `hints`.
 
 use std::fmt;
 use std::io;
