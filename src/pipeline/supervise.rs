@@ -18,7 +18,7 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_secs(60);
 
 /// Runs again after everything that may heal, each time from the durable checkpoint, until runs
-/// have failed for `retry_budget` and got nowhere, see [`Patience`].
+/// have failed for `retry_budget` and got nowhere, see `Patience`.
 ///
 /// # Errors
 /// The error that no retry will heal, or the last one when the budget is spent.
