@@ -45,7 +45,7 @@ def config(name, table, mode="no_data"):
             "sink": {"kafka": {"bootstrap_servers": [KAFKA],
                                "topics": {"partitions": 3, "replication_factor": 1}}},
             "offsets": {"file": {"path": f"{WORK}/offsets"}},
-            "admin": {"listen": "127.0.0.1:0"},
+            "admin": {"listen": "off"},
         }, file)
     return path
 
