@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads change events as any consumer would, and prints one line each and a summary.
 
-    consume.py kafka --bootstrap HOST:PORT --registry URL --prefix NAME [--seconds N]
+    consume.py kafka --bootstrap HOST:PORT --registry URL --prefix NAME [--seconds N] [--while PID]
     consume.py lines [--seconds N]      JSON lines from standard input
 
 `kafka` is a stock consumer: confluent-kafka with its AvroDeserializer and the schema registry;
@@ -10,6 +10,7 @@ nothing of Tailwater is known to it. Ends with 1 unless inserts, updates and del
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -127,14 +128,16 @@ def main():
     parser.add_argument("--registry")
     parser.add_argument("--prefix")
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--while", dest="pid", type=int, help="end when this process is gone")
     parser.add_argument("--lines-per-second", type=int, default=20)
     args = parser.parse_args()
     summary, end = Summary(args.lines_per_second), time.time() + args.seconds
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
-    (kafka if args.source == "kafka" else lines)(
-        args, summary, lambda: stopped or (args.seconds and time.time() >= end))
+    over = lambda: (stopped or (args.seconds and time.time() >= end)
+                    or (args.pid and not os.path.exists(f"/proc/{args.pid}")))
+    (kafka if args.source == "kafka" else lines)(args, summary, over)
     sys.exit(summary.print())
 
 
