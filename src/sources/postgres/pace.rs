@@ -26,7 +26,9 @@ pub(super) struct Pace {
 #[derive(Debug)]
 enum Mode {
     /// So many small batches came without a pause.
-    Eager { streak: u32 },
+    Eager {
+        streak: u32,
+    },
     Resting,
 }
 
