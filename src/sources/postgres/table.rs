@@ -119,8 +119,10 @@ impl Tables {
                     .find(|f| f.name == column.name && f.type_facts.oid == column.type_oid),
             });
         }
+        let identity = key_by_identity(relation.replica_identity, &columns);
         let key = facts.as_ref().and_then(|facts| key_by_facts(facts, &columns));
-        let key = key.unwrap_or_else(|| key_by_identity(relation.replica_identity, &columns));
+        let key = key.filter(|key| identity.is_empty() || same_columns(key, &identity));
+        let key = key.unwrap_or(identity);
         let path = [relation.schema, relation.table];
         Ok(self.describe(relation.oid, path, columns, key)?)
     }
@@ -301,8 +303,6 @@ fn type_facts(
 /// is another index, that index: an old row holds its columns only, so a delete could not name
 /// the primary key. (Debezium publishes zeros there.)
 fn key_by_facts(facts: &RelationFacts, columns: &[WireColumn<'_>]) -> Option<Vec<usize>> {
-    let same_columns =
-        |a: &[String], b: &[String]| a.len() == b.len() && a.iter().all(|n| b.contains(n));
     let by_index = facts.replica_identity == ReplicaIdentity::Index
         && !facts.identity_index.is_empty()
         && !same_columns(&facts.identity_index, &facts.primary_key);
@@ -318,7 +318,15 @@ fn key_by_facts(facts: &RelationFacts, columns: &[WireColumn<'_>]) -> Option<Vec
 
 /// What the message alone tells: the columns that it marks, unless it marks all of them because
 /// the identity is the whole row (`f`).
+///
+/// A key-only old row holds these and nothing else. Where the catalogue names others, the key was
+/// altered since the row was written, and the rows of then keep the key of then: the columns of
+/// the new one are not in the old rows. Without marks no key-only row can come.
 fn key_by_identity(replica_identity: u8, columns: &[WireColumn<'_>]) -> Vec<usize> {
     let marked = columns.iter().enumerate().filter(|(_, column)| column.identity);
     if replica_identity == b'f' { Vec::new() } else { marked.map(|(index, _)| index).collect() }
+}
+
+fn same_columns<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+    a.len() == b.len() && a.iter().all(|column| b.contains(column))
 }
