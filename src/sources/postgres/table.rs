@@ -256,11 +256,10 @@ impl Tables {
 fn table_column(column: &WireColumn<'_>, mapped: Mapped) -> Column {
     let expression = column
         .facts
-        .filter(|facts| !facts.generated)
+        .filter(|facts| !facts.generated && !is_domain(&facts.type_facts))
         .and_then(|facts| facts.default_expression.as_deref());
-    let base_oid = column.type_facts.as_ref().map_or(column.type_oid, base_oid);
     let default = expression.and_then(|expression| {
-        defaults::parse(expression, base_oid, &mapped.column_type, mapped.reading)
+        defaults::parse(expression, column.type_oid, &mapped.column_type, mapped.reading)
     });
     Column {
         name: column.name.to_owned(),
@@ -270,17 +269,9 @@ fn table_column(column: &WireColumn<'_>, mapped: Mapped) -> Column {
     }
 }
 
-fn base_oid(facts: &TypeFacts) -> u32 {
-    match &facts.kind {
-        TypeKind::Domain { base, .. } => base_oid(base),
-        TypeKind::Base
-        | TypeKind::Enum { .. }
-        | TypeKind::Array { .. }
-        | TypeKind::Composite
-        | TypeKind::Range
-        | TypeKind::Multirange
-        | TypeKind::Pseudo => facts.oid,
-    }
+/// Debezium reads no default of such a column.
+fn is_domain(facts: &TypeFacts) -> bool {
+    matches!(facts.kind, TypeKind::Domain { .. })
 }
 
 fn type_facts(

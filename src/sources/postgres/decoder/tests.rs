@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::schema::{ColumnType, Shape};
-use crate::sources::postgres::catalog::ReplicaIdentity;
+use crate::sources::postgres::catalog::{ReplicaIdentity, TypeKind};
 use crate::sources::postgres::testing::{
     FakeCatalog, Recorder, Wire, column, decode, relation, tuple_of,
 };
 use crate::sources::postgres::types::oid;
+use crate::value::OwnedValue;
 
 const T_KEY: u32 = 16_500;
 const T_OTHER: u32 = 16_600;
@@ -362,6 +363,24 @@ fn changes_from_before_an_altered_key_keep_the_key_of_their_time() {
     let seen: Vec<_> =
         out.changes.iter().map(|c| (c.table.key.as_slice(), c.before.as_str())).collect();
     assert_eq!(seen, [(&[0][..], "key 1 absent"), (&[0][..], "key 2 absent")]);
+}
+
+/// Debezium's reader of the catalogue gives no default where the column's type is a domain.
+#[test]
+fn a_column_of_a_domain_has_no_default() {
+    let columns = [("id", oid::INT4), ("plain", oid::INT4), ("tame", 16_700)];
+    let mut facts = relation(T_KEY, "t_key", &columns);
+    let base = Box::new(facts.columns[1].type_facts.clone());
+    facts.columns[2].type_facts.kind = TypeKind::Domain { base, type_modifier: -1 };
+    for column in &mut facts.columns[1..] {
+        column.default_expression = Some("5".to_owned());
+    }
+    let mut decoder = Decoder::new(config(), FakeCatalog::of(&[facts]));
+    let row = insert(T_KEY, &[Some("1"), Some("2"), Some("3")]);
+    let out = transaction(&mut decoder, describe(T_KEY, "t_key", b'd', &columns), vec![row]);
+    let [_, plain, tame] = &out.changes[0].table.columns[..] else { panic!("three columns") };
+    assert_eq!((&plain.data_type, &plain.default), (&ColumnType::Int32, &Some(OwnedValue::Int(5))));
+    assert_eq!((&tame.data_type, &tame.default), (&ColumnType::Int32, &None));
 }
 
 #[test]
