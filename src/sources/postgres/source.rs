@@ -70,6 +70,7 @@ struct Server {
 struct Survey {
     plan: SlotPlan,
     publication: PublicationFacts,
+    all: Vec<Listed>,
     captured: Vec<Listed>,
 }
 
@@ -116,7 +117,8 @@ impl PostgresSource {
         let captured: Vec<&Listed> = survey.captured.iter().collect();
         let name = &self.config.slot;
         let facts = survey.publication;
-        let to_read = publication::coverage(&self.config.publication.name, &facts, &captured)?;
+        let publication = &self.config.publication.name;
+        let to_read = publication::coverage(publication, &facts, &survey.all, &captured)?;
         match survey.plan {
             SlotPlan::Resume => self.resume(server, past, &facts, &captured).await,
             SlotPlan::Create => self.begin_anew(server, past, &facts, &to_read).await,
@@ -139,7 +141,7 @@ impl PostgresSource {
         let survey = self.survey(&mut server, Promise::Nothing).await?;
         let captured: Vec<&Listed> = survey.captured.iter().collect();
         let name = &self.config.publication.name;
-        let to_read = publication::coverage(name, &survey.publication, &captured)?;
+        let to_read = publication::coverage(name, &survey.publication, &survey.all, &captured)?;
         if self.snapshot.mode != SnapshotMode::NoData {
             preflight::check_readable(&server.about.facts.role, &to_read)?;
         }
@@ -166,7 +168,7 @@ impl PostgresSource {
         let publication = self.publication(&mut server.sql, plan, &all, &captured).await?;
         self.warn_of(&publication, &captured);
         let captured = captured.into_iter().cloned().collect();
-        Ok(Survey { plan, publication, captured })
+        Ok(Survey { plan, publication, all, captured })
     }
 
     async fn connect(&self) -> Result<Server, SourceError> {
