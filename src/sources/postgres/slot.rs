@@ -4,6 +4,7 @@
 //! checkpoint exists, a slot that is not exactly as we left it stops the pipeline, because a new
 //! slot starts at the log's present end and everything between would be lost in silence.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -190,11 +191,15 @@ pub async fn drop(connection: &mut PgConnection, name: &str) -> Result<(), Sourc
     connection.query("drop the replication slot", &sql).await.map(|_| ())
 }
 
-/// For a slot that lives only as long as its connection, beside the pipeline's own.
+/// For a slot that lives only as long as its connection, beside the pipeline's own. A new name
+/// each time: the one of a killed run stays until the server notices, and in a container every
+/// run has the same process id.
 #[must_use]
 pub fn temporary_name(name: &str) -> String {
+    // Each state has keys of its own, which come from the system's randomness.
+    let random = RandomState::new().hash_one(name);
     // Slot names are ASCII and at most 63 bytes long (`ReplicationSlotValidateName` in `slot.c`).
-    let ending = format!("_again_{}", std::process::id());
+    let ending = format!("_again_{random:016x}");
     let kept = name.get(..name.len().min(63 - ending.len())).unwrap_or_default();
     format!("{kept}{ending}")
 }
@@ -384,6 +389,17 @@ mod tests {
         assert_eq!(check(Some(foreign), Promise::SnapshotBegun(CHECKPOINT)), "SlotForeign");
         let held = SlotFacts { active: true, ..slot() };
         assert_eq!(check(Some(held), Promise::SnapshotBegun(CHECKPOINT)), "SlotActive");
+    }
+
+    #[test]
+    fn a_temporary_slot_has_a_legal_name_of_its_own_each_time() {
+        for name in ["s", &"x".repeat(63)] {
+            let (first, second) = (temporary_name(name), temporary_name(name));
+            assert_ne!(first, second);
+            assert!(first.starts_with(&name[..1]) && first.contains("_again_") && first.len() <= 63);
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(first.chars().all(legal), "{first}");
+        }
     }
 
     #[test]
