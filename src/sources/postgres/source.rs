@@ -374,6 +374,7 @@ impl PostgresSource {
         let Server { walsender, about, .. } = server;
         let from = past.as_ref().map(|past| past.position.lsn).unwrap_or_default();
         let phase = Phase::SnapshotAgain(Box::new(AgainPhase {
+            config: self.config.clone(),
             catch_up: self.stream_phase(&about, walsender, from),
             snapshot: SnapshotPhase { readers, tables, unmapped: self.config.unmapped_types },
             consistent_point: made.consistent_point,
