@@ -57,7 +57,11 @@ impl Reporter {
         Self { stats, budget, budget_bytes, newest_delivered: None }
     }
 
-    pub fn started(&self, checkpoint: &Checkpoint, log_end: &Position) {
+    pub fn started(&self, checkpoint: &Checkpoint, log_end: &Position, n_snapshot_tables: usize) {
+        if n_snapshot_tables > 0 {
+            self.stats.snapshot.begin(u64::try_from(n_snapshot_tables).unwrap_or(u64::MAX));
+        }
+        self.stats.run_begins();
         for stage in Stage::ALL {
             self.stats.advance(stage, checkpoint.position.as_metric(), None);
         }
@@ -82,7 +86,7 @@ impl Reporter {
         }
         let free = u32::try_from(self.budget.available_permits()).unwrap_or(u32::MAX);
         let used = self.budget_bytes.saturating_sub(free);
-        self.stats.queue(u64::from(used), u64::from(self.budget_bytes), 0);
+        self.stats.queue(u64::from(used), u64::from(self.budget_bytes));
     }
 
     pub fn checkpointed(&self, checkpoint: &Checkpoint) {

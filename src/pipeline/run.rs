@@ -108,7 +108,7 @@ async fn begin(
     };
     let started = parts.source().start(loaded.as_ref()).await.map_err(RunError::Source)?;
     failpoint::hit(failpoint::PREPARED);
-    let Started { checkpoint, session, decoder, log_end } = started;
+    let Started { checkpoint, session, decoder, log_end, n_snapshot_tables } = started;
     tracing::info!(
         position = %checkpoint.position, snapshot = ?checkpoint.snapshot,
         offsets = store.location(), "source is ready"
@@ -125,7 +125,7 @@ async fn begin(
     let (acks, ack_receiver) = watch::channel(None);
     let raw_sender = RawSender::new(raw_sender, limits.memory_bytes);
     let reporter = Reporter::new(Arc::clone(stats), raw_sender.budget(), limits.memory_bytes);
-    reporter.started(checkpointer.checkpoint(), &log_end);
+    reporter.started(checkpointer.checkpoint(), &log_end, n_snapshot_tables);
     let stop_session = stop_all.child_token();
     let session = session.run(raw_sender, ack_receiver, stop_session.clone());
     let sink = sink.run(batches, receipt_sender, stop_all.clone());

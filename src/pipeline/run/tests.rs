@@ -209,6 +209,7 @@ impl Source for Script {
         let (world, stop_fails) = (Arc::clone(&self.world), self.stop_fails);
         Box::pin(async move {
             Ok(Started {
+                n_snapshot_tables: 0,
                 checkpoint,
                 session: Box::new(ScriptedSession { steps, world, stop_fails }),
                 decoder: Box::new(Positions),

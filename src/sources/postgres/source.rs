@@ -492,8 +492,10 @@ impl PostgresSource {
             resume_from: (snapshot.is_none() || again).then_some(from),
             snapshot,
         };
+        let n_snapshot_tables = decoder.snapshot.as_ref().map_or(0, |facts| facts.tables.len());
         let catalog = CatalogReader::new(Handle::current(), config.clone());
         Started {
+            n_snapshot_tables,
             checkpoint,
             session: Box::new(PostgresSession { phase }),
             decoder: Box::new(Decoder::new(decoder, Box::new(catalog))),
