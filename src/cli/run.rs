@@ -45,7 +45,7 @@ struct Origin {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Until {
-    /// Every row of the initial snapshot
+    /// Every row of the initial snapshot; the slot stays, and a later run goes on from there
     Snapshot,
     /// The end of the log as seen at the start
     CaughtUp,

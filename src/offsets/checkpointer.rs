@@ -62,7 +62,7 @@ impl Checkpointer {
     pub fn deliver(&mut self, receipt: Receipt) {
         assert_eq!(receipt.sequence(), self.next_sequence, "receipts leave in order, without gaps");
         self.next_sequence += 1;
-        if receipt.snapshot_complete() && self.snapshot == SnapshotState::Running {
+        if receipt.snapshot_complete() && self.snapshot.is_unfinished() {
             self.snapshot = SnapshotState::Complete;
         }
         if let Some(progress) = receipt.into_progress() {

@@ -67,7 +67,7 @@ impl Reporter {
         }
         self.stats.log_end(log_end.as_metric());
         self.stats.set_state(state_of(checkpoint));
-        if checkpoint.snapshot != SnapshotState::Running {
+        if !checkpoint.snapshot.is_unfinished() {
             self.stats.snapshot.complete();
         }
     }
@@ -94,7 +94,7 @@ impl Reporter {
         self.stats.checkpoint_saved();
         self.stats.advance(Stage::Checkpointed, position, self.newest_delivered);
         self.stats.advance(Stage::Acknowledged, position, self.newest_delivered);
-        if checkpoint.snapshot != SnapshotState::Running {
+        if !checkpoint.snapshot.is_unfinished() {
             self.stats.snapshot.complete();
         }
         self.stats.set_state(state_of(checkpoint));
@@ -103,7 +103,7 @@ impl Reporter {
 
 fn state_of(checkpoint: &Checkpoint) -> State {
     match checkpoint.snapshot {
-        SnapshotState::Running => State::Snapshot,
+        SnapshotState::Intended | SnapshotState::Running => State::Snapshot,
         SnapshotState::Complete | SnapshotState::Skipped => State::Streaming,
     }
 }

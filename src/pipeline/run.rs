@@ -18,9 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
 use crate::failpoint;
-use crate::offsets::{
-    Checkpoint, Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck,
-};
+use crate::offsets::{Checkpoint, Checkpointer, OffsetError, OffsetStore, SourceAck};
 use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
@@ -299,7 +297,7 @@ impl Running {
 
     fn check_reached(&mut self) {
         let checkpoint = self.checkpointer.checkpoint();
-        let snapshot_done = checkpoint.snapshot != SnapshotState::Running;
+        let snapshot_done = !checkpoint.snapshot.is_unfinished();
         self.reached = match self.until {
             Until::Stopped => false,
             Until::Snapshot => snapshot_done,

@@ -12,7 +12,7 @@ use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeOptions, Format};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
-use crate::offsets::{SourceIdentity, StoreFuture};
+use crate::offsets::{SnapshotState, SourceIdentity, StoreFuture};
 use crate::pipeline::schema_ids::NoSchemaIds;
 use crate::pipeline::supervise::supervise;
 use crate::record::{RecordBatch, TopicRole, Topics};
