@@ -37,6 +37,9 @@ const POINTS: &[(&str, u32)] = &[
 /// before it, on a busy two-core machine: a batch may wait for the look-up of a new topic.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// What is done to a connection.
+const KINDS: &[&str] = &["cut", "half-close", "stall", "refuse", "cut in a message", "slow"];
+
 /// Servers that may be broken, each behind a proxy.
 struct Stack {
     postgres: Postgres,
@@ -167,8 +170,8 @@ impl Run<'_> {
         let mut tailwater = Some(tailwater);
         let begin = Instant::now();
         let pause = Duration::from_millis(self.rng.random_range(50..1200));
-        let kind = ["cut", "half-close", "stall", "refuse", "cut in a message", "slow"]
-            [self.rng.random_range(0..6)];
+        // Every kind on every leg, one after the other.
+        let kind = KINDS[usize::try_from(number).unwrap() / legs.len() % KINDS.len()];
         if *leg == "registry" {
             // Nobody talks to the registry in between: it is needed at a start.
             drop(tailwater.take());
