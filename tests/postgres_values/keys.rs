@@ -2,7 +2,7 @@
 
 use tailwater::config::UnmappedTypes;
 
-use super::facts::{Facts, Keeper, Kept, decode, decoder};
+use super::facts::{Facts, Keeper, Kept, KeptValue, decode, decoder};
 use super::server::{Server, changes};
 
 const EVENTS: &[&str] = &[
@@ -56,7 +56,9 @@ async fn run() {
 fn shown(change: &Kept) -> String {
     let table = &change.table;
     let names: Vec<_> = table.key.iter().map(|&i| table.columns[i].name.as_str()).collect();
-    let values = |row: &Vec<_>| -> Vec<_> { table.key.iter().map(|&i| row[i].clone()).collect() };
+    let values = |row: &Vec<KeptValue>| -> Vec<KeptValue> {
+        table.key.iter().map(|&i| row[i].clone()).collect()
+    };
     let old = change.before.as_ref().map(values);
     let old = format!("{old:?}").replace("One(Int(", "Int(").replace("))", ")");
     format!("{} {} [{}] {old}", change.op, table.path[1], names.join(","))
