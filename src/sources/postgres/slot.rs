@@ -440,7 +440,9 @@ mod tests {
             let (first, second) = (temporary_name(name), temporary_name(name));
             assert_ne!(first, second);
             assert!(
-                first.starts_with(&name[..1]) && first.contains("_again_") && first.len() <= 63
+                first.starts_with(name.get(..1).unwrap())
+                    && first.contains("_again_")
+                    && first.len() <= 63
             );
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             assert!(first.chars().all(legal), "{first}");
