@@ -49,7 +49,7 @@ def config(name, table, mode="no_data", sink="kafka"):
             "snapshot": {"mode": mode},
             **sinks[sink],
             "offsets": {"file": {"path": f"{WORK}/offsets"}},
-            "admin": {"listen": "127.0.0.1:0"},
+            "admin": {"listen": "off"},
         }, file)
     return path
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads change events as any consumer would, and prints one line each and a summary.
 
-    consume.py kafka --bootstrap HOST:PORT --registry URL --prefix NAME [--seconds N]
+    consume.py kafka --bootstrap HOST:PORT --registry URL --prefix NAME [--seconds N] [--while PID]
     consume.py lines [--seconds N]      JSON lines from standard input
 
 `kafka` is a stock consumer: confluent-kafka with its AvroDeserializer and the schema registry;
@@ -10,6 +10,7 @@ nothing of Tailwater is known to it. Ends with 1 unless inserts, updates and del
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -81,7 +82,7 @@ def line(op, topic, key, value):
 
 
 def kafka(args, summary, stop):
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, KafkaError
     from confluent_kafka.schema_registry import SchemaRegistryClient
     from confluent_kafka.schema_registry.avro import AvroDeserializer
     from confluent_kafka.serialization import MessageField, SerializationContext
@@ -98,7 +99,9 @@ def kafka(args, summary, stop):
         if message is None:
             continue
         if message.error():
-            if message.error().retriable():
+            # No topic matches the pattern until the first record of the snapshot.
+            missing = message.error().code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if missing or message.error().retriable():
                 continue
             raise SystemExit(f"consume: {message.error()}")
         topic = message.topic()
@@ -125,14 +128,16 @@ def main():
     parser.add_argument("--registry")
     parser.add_argument("--prefix")
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--while", dest="pid", type=int, help="end when this process is gone")
     parser.add_argument("--lines-per-second", type=int, default=20)
     args = parser.parse_args()
     summary, end = Summary(args.lines_per_second), time.time() + args.seconds
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
-    (kafka if args.source == "kafka" else lines)(
-        args, summary, lambda: stopped or (args.seconds and time.time() >= end))
+    over = lambda: (stopped or (args.seconds and time.time() >= end)
+                    or (args.pid and not os.path.exists(f"/proc/{args.pid}")))
+    (kafka if args.source == "kafka" else lines)(args, summary, over)
     sys.exit(summary.print())
 
 

@@ -34,21 +34,27 @@ use crate::stats::Stats;
 /// # Errors
 /// The error that ended it.
 pub async fn run(config: Config, until: Until, stats: Arc<Stats>) -> Result<Outcome, RunError> {
-    let until = match (config.snapshot.mode, until) {
-        (SnapshotMode::InitialOnly, Until::Stopped | Until::CaughtUp) => Until::Snapshot,
-        (_, until) => until,
-    };
+    let until = goal(config.snapshot.mode, until);
     let limits = Limits {
         memory_bytes: config.delivery.memory_bytes,
         checkpoint_interval: config.delivery.checkpoint_interval,
         drain_timeout: config.delivery.drain_timeout,
     };
     let retry_budget = config.delivery.retry_budget;
-    let mut app = App::new(config, until)?;
+    let mut app = App::new(config)?;
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
     signals.spawn(stop_on_signal(stop.clone()));
     supervise(&mut app, limits, retry_budget, until, (&stats, &stop)).await
+}
+
+/// A copy ends with its snapshot. The reverse does not hold: a pipeline that is told to end there
+/// keeps its slot, so that a later run goes on with the changes since.
+fn goal(mode: SnapshotMode, until: Until) -> Until {
+    match (mode, until) {
+        (SnapshotMode::InitialOnly, _) => Until::Snapshot,
+        (SnapshotMode::Initial | SnapshotMode::NoData, until) => until,
+    }
 }
 
 /// The first SIGTERM or SIGINT drains; a second one does not wait for it.
@@ -114,10 +120,7 @@ struct App {
 }
 
 impl App {
-    fn new(mut config: Config, until: Until) -> Result<Self, RunError> {
-        if until == Until::Snapshot {
-            config.snapshot.mode = SnapshotMode::InitialOnly;
-        }
+    fn new(config: Config) -> Result<Self, RunError> {
         let source: Box<dyn Source> = match &config.source {
             SourceConfig::Postgres(postgres) => Box::new(PostgresSource::new(
                 postgres.clone(),
@@ -195,5 +198,19 @@ impl Parts for App {
             topic: self.topics.intern(&self.config.dead_letter.topic, TopicRole::DeadLetter),
         };
         Ok((Encoder::new(options, Arc::clone(&self.topics), ids), dead_letters))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_copy_changes_what_was_asked_for() {
+        for until in [Until::Stopped, Until::Snapshot, Until::CaughtUp] {
+            assert_eq!(goal(SnapshotMode::InitialOnly, until), Until::Snapshot);
+            assert_eq!(goal(SnapshotMode::Initial, until), until);
+            assert_eq!(goal(SnapshotMode::NoData, until), until);
+        }
     }
 }

@@ -3,6 +3,10 @@
 //! `FAILPOINTS="checkpointed=3*off->return"` ends the process like a power cut at the fourth time
 //! that the place is passed: no destructor runs, nothing is flushed.
 
+/// After the first checkpoint became durable, before anything was made on the source.
+pub const INTENDED: &str = "intended";
+/// After the source made what it needs, before a checkpoint says so.
+pub const PREPARED: &str = "prepared";
 /// After a batch was read from the source, before anything was done with it.
 pub const READ: &str = "read";
 /// After a batch was encoded, before the sink has it.

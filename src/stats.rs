@@ -94,7 +94,8 @@ pub struct Stats {
     checkpoints: AtomicU64,
     queue_bytes: AtomicU64,
     queue_budget_bytes: AtomicU64,
-    batches_in_flight: AtomicU64,
+    batches_sent: AtomicU64,
+    batches_delivered: AtomicU64,
     dead_letters: [AtomicU64; 2],
     retries: RwLock<BTreeMap<&'static str, u64>>,
     tables: RwLock<BTreeMap<Arc<str>, Arc<TableStats>>>,
@@ -165,7 +166,8 @@ impl Default for Stats {
             checkpoints: AtomicU64::new(0),
             queue_bytes: AtomicU64::new(0),
             queue_budget_bytes: AtomicU64::new(0),
-            batches_in_flight: AtomicU64::new(0),
+            batches_sent: AtomicU64::new(0),
+            batches_delivered: AtomicU64::new(0),
             dead_letters: Default::default(),
             retries: RwLock::new(BTreeMap::new()),
             tables: RwLock::new(BTreeMap::new()),
@@ -196,12 +198,22 @@ impl Stats {
         self.transcoded_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// A batch was handed to the sink.
     pub fn sent(&self, records: u64) {
         self.sent_records.fetch_add(records, Ordering::Relaxed);
+        self.batches_sent.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A batch became durable.
     pub fn delivered(&self, records: u64) {
         self.delivered_records.fetch_add(records, Ordering::Relaxed);
+        self.batches_delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A run begins: what the one before had in flight is not any more.
+    pub fn run_begins(&self) {
+        self.batches_sent.store(0, Ordering::Relaxed);
+        self.batches_delivered.store(0, Ordering::Relaxed);
     }
 
     pub fn checkpoint_saved(&self) {
@@ -219,10 +231,9 @@ impl Stats {
         stats.read_at_ms.store(at_ms.max(1), Ordering::Relaxed);
     }
 
-    pub fn queue(&self, bytes: u64, budget_bytes: u64, batches_in_flight: u64) {
+    pub fn queue(&self, bytes: u64, budget_bytes: u64) {
         self.queue_bytes.store(bytes, Ordering::Relaxed);
         self.queue_budget_bytes.store(budget_bytes, Ordering::Relaxed);
-        self.batches_in_flight.store(batches_in_flight, Ordering::Relaxed);
     }
 
     pub fn dead_letters(&self, kind: DeadLetterKind, n: u64) {
@@ -336,7 +347,7 @@ impl Stats {
             checkpoints: get(&self.checkpoints),
             queue_bytes: get(&self.queue_bytes),
             queue_budget_bytes: get(&self.queue_budget_bytes),
-            batches_in_flight: get(&self.batches_in_flight),
+            batches_in_flight: get(&self.batches_sent).saturating_sub(get(&self.batches_delivered)),
             dead_letters: [0, 1].map(|kind: usize| get(&self.dead_letters[kind])),
             retries: self.retries.read().unwrap_or_else(PoisonError::into_inner).clone(),
             tables: tables.iter().map(|(name, t)| (Arc::clone(name), get(&t.rows))).collect(),

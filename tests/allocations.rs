@@ -1,10 +1,10 @@
 //! What must not cost memory. A binary of its own: the counter is a global allocator.
 
-mod decode_allocations;
-mod encode_allocations;
-mod transcode_allocations;
-
 #[path = "support/decode_rows.rs"]
 mod decode_rows;
 #[path = "support/transcode_rows.rs"]
 mod transcode_rows;
+
+mod decode_allocations;
+mod encode_allocations;
+mod transcode_allocations;

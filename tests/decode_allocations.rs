@@ -1,10 +1,9 @@
-//! A row costs no allocation once the arena is warm. A binary of its own: the counter is a global
-//! allocator.
+//! A row costs no allocation once the arena is warm.
 
 use bumpalo::Bump;
 use tailwater::sources::Decode as _;
 
-use crate::decode_rows;
+use super::decode_rows;
 
 #[test]
 fn a_row_is_decoded_without_allocating() {

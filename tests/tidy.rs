@@ -181,6 +181,26 @@ fn nothing_is_left_behind() {
     assert!(broken.is_empty(), "left behind:\n{}", broken.join("\n"));
 }
 
+/// Cargo looks for no test by itself here, so one that is not named would silently not run.
+#[test]
+fn every_test_file_belongs_to_a_binary() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let named = ["Cargo.toml", "tests/rooms.rs", "tests/allocations.rs"].map(read).concat();
+    let mut lost = Vec::new();
+    for entry in fs::read_dir(root.join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let is_test = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+        let ways =
+            [format!("mod {name};"), format!("tests/{name}.rs"), format!("tests/{name}/main.rs")];
+        if is_test && !ways.iter().any(|way| named.contains(way)) {
+            lost.push(name);
+        }
+    }
+    assert!(lost.is_empty(), "files of tests/ that no binary has: {lost:?}");
+}
+
 #[test]
 fn every_exception_is_still_needed() {
     let files: Vec<String> = sources().into_iter().map(|(name, _)| name).collect();

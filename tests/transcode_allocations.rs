@@ -1,6 +1,6 @@
 //! A row on its whole way from wire bytes to Avro costs no allocation once everything is warm.
 
-use crate::{decode_rows, transcode_rows};
+use super::{decode_rows, transcode_rows};
 
 #[test]
 fn a_row_is_transcoded_without_allocating() {

@@ -78,6 +78,7 @@ pub fn decoder(snapshot: bool) -> Decoder {
         logical_messages: true,
         server_version: 180_000,
         snapshot: snapshot.then(facts),
+        resume_from: None,
     };
     Decoder::new(config, Box::new(OneTable))
 }

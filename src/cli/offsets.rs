@@ -9,7 +9,7 @@ use crate::app::{self, Access};
 use crate::config::{self, Config};
 use crate::exit;
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
-use crate::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState};
+use crate::offsets::{Checkpoint, OffsetError, OffsetStore};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -133,7 +133,7 @@ fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkp
             "start the pipeline once; `snapshot: { mode: no_data }` starts it without the rows that are already there".to_owned(),
         ));
     };
-    if before.snapshot == SnapshotState::Running {
+    if before.snapshot.is_unfinished() {
         return Err(Report::refused(
             format!("move the checkpoint at {location}: its snapshot is not complete"),
             "let the snapshot finish, which decides where the stream starts, or run `tailwater offsets reset`".to_owned(),
@@ -152,7 +152,7 @@ fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offsets::{SourceIdentity, StoreFuture};
+    use crate::offsets::{SnapshotState, SourceIdentity, StoreFuture};
 
     struct Memory(Option<Checkpoint>);
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::task::JoinSet;
@@ -13,6 +14,9 @@ use crate::app::{self, Outcome};
 use crate::config::{self, Config, Loaded, Secret};
 use crate::exit;
 use crate::stats::{State, Stats};
+
+/// How long what still runs after the end may take to notice it.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -41,7 +45,7 @@ struct Origin {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Until {
-    /// Every row of the initial snapshot
+    /// Every row of the initial snapshot; the slot stays, and a later run goes on from there
     Snapshot,
     /// The end of the log as seen at the start
     CaughtUp,
@@ -63,7 +67,11 @@ pub(super) fn run(arguments: Arguments) -> Result<exit::Code, Report> {
         Some(Until::Snapshot) => app::Until::Snapshot,
         Some(Until::CaughtUp) => app::Until::CaughtUp,
     };
-    super::runtime()?.block_on(run_with_admin(config, until))
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(run_with_admin(config, until));
+    // Blocking questions to brokers that are away may take minutes; their answers serve nobody.
+    runtime.shutdown_timeout(GOODBYE);
+    ended
 }
 
 async fn run_with_admin(config: Config, until: app::Until) -> Result<exit::Code, Report> {

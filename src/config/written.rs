@@ -91,7 +91,7 @@ pub(super) struct Postgres {
     pub(super) tables: Option<Tables>,
     /// What becomes of a column whose type Debezium has no mapping for. Default: `text`.
     pub(super) unmapped_types: Option<UnmappedTypes>,
-    /// Publish messages of `pg_logical_emit_message` to `<prefix>.message`. Default: false.
+    /// Publish messages of `pg_logical_emit_message` to `<prefix>.message` (PostgreSQL 14 and newer). Default: true.
     pub(super) logical_messages: Option<bool>,
     /// How often progress is confirmed to the server, which keeps its log until then. 100ms to
     /// 168h; keep it below the server's `wal_sender_timeout`. Default: 1s.

@@ -17,6 +17,7 @@ use super::row::{Image, Misfit, RowPlan};
 use crate::change::{Before, Change, Op, Row};
 use crate::record::{Header, Record, RecordBatch};
 use crate::schema::Shape;
+use crate::value::Value;
 
 /// `RelationalChangeRecordEmitter`'s headers on the two halves of a changed key.
 const NEW_KEY: &str = "__debezium.newkey";
@@ -128,6 +129,13 @@ impl<'c> Draft<'_, 'c> {
         image: Image,
     ) -> Result<Option<Range<u32>>, EncodeError> {
         let Some(key) = &self.plan.key else { return Ok(None) };
+        // A zero in its place would be the key of another row.
+        if key.row.columns().any(|column| matches!(row.get(column), None | Some(Value::Absent))) {
+            return Err(self.incomplete(match image {
+                Image::Before => "key of the old",
+                Image::After => "key of the new",
+            }));
+        }
         self.framed::<F>(&key.frame, |out| key.row.write(row, image, out)).map(Some)
     }
 

@@ -76,6 +76,11 @@ impl RowPlan {
         Self { fields: fields.collect() }
     }
 
+    /// Indexes into the row image.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> {
+        self.fields.iter().map(|field| field.column)
+    }
+
     pub(crate) fn write<W: Wire>(
         &self,
         row: &[Value<'_>],

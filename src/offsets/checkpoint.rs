@@ -39,6 +39,8 @@ pub enum SourceIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotState {
+    /// Saved before anything is made on the source; nothing was sent yet.
+    Intended,
     /// Begun, not finished: the next run begins it again. What was sent so far is as of the
     /// checkpoint's position or later.
     Running,
@@ -46,4 +48,33 @@ pub enum SnapshotState {
     Complete,
     /// `snapshot.mode: no_data`.
     Skipped,
+}
+
+impl SnapshotState {
+    /// Whether rows of it are still to be sent.
+    #[must_use]
+    pub fn is_unfinished(self) -> bool {
+        match self {
+            Self::Intended | Self::Running => true,
+            Self::Complete | Self::Skipped => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_written_by_names_that_stay() {
+        let check = |state: SnapshotState, name: &str, unfinished: bool| {
+            assert_eq!(serde_json::to_value(state).unwrap(), name);
+            assert_eq!(serde_json::from_value::<SnapshotState>(name.into()).unwrap(), state);
+            assert_eq!(state.is_unfinished(), unfinished, "{name}");
+        };
+        check(SnapshotState::Intended, "intended", true);
+        check(SnapshotState::Running, "running", true);
+        check(SnapshotState::Complete, "complete", false);
+        check(SnapshotState::Skipped, "skipped", false);
+    }
 }

@@ -31,7 +31,9 @@ impl SourceAck {
 pub struct Checkpointer {
     store: Box<dyn OffsetStore>,
     durable: Checkpoint,
+    /// What the next checkpoint will say, because the sink has it.
     pending: Option<Progress>,
+    snapshot: SnapshotState,
     next_sequence: u64,
 }
 
@@ -49,7 +51,8 @@ impl Checkpointer {
             first.counter = loaded.map_or(0, |l| l.counter) + 1;
             store.save(&first).await?;
         }
-        Ok(Self { store, durable: first, pending: None, next_sequence: 0 })
+        let snapshot = first.snapshot;
+        Ok(Self { store, durable: first, pending: None, snapshot, next_sequence: 0 })
     }
 
     /// Takes the receipt of the next batch.
@@ -59,9 +62,8 @@ impl Checkpointer {
     pub fn deliver(&mut self, receipt: Receipt) {
         assert_eq!(receipt.sequence(), self.next_sequence, "receipts leave in order, without gaps");
         self.next_sequence += 1;
-        let snapshot_complete = receipt.snapshot_complete();
-        if snapshot_complete && self.durable.snapshot == SnapshotState::Running {
-            self.durable.snapshot = SnapshotState::Complete;
+        if receipt.snapshot_complete() && self.snapshot.is_unfinished() {
+            self.snapshot = SnapshotState::Complete;
         }
         if let Some(progress) = receipt.into_progress() {
             self.pending = Some(progress);
@@ -71,12 +73,12 @@ impl Checkpointer {
     /// Whether there is progress that is not yet durable.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.pending.as_ref().is_some_and(|p| *p.position() != self.durable.position)
-            || self.pending.as_ref().is_some_and(|p| matches!(p, Progress::SnapshotComplete(_)))
+        self.pending.as_ref().is_some_and(|p| {
+            *p.position() != self.durable.position || self.snapshot != self.durable.snapshot
+        })
     }
 
-    /// The last checkpoint that is durable (its snapshot state may already be ahead in memory,
-    /// which nobody outside can see before the next save).
+    /// The last checkpoint that is durable.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.durable
@@ -99,6 +101,7 @@ impl Checkpointer {
         }
         let mut next = self.durable.clone();
         next.position = position;
+        next.snapshot = self.snapshot;
         next.counter += 1;
         next.partitions.extend(partitions.iter().map(|(topic, n)| (topic.clone(), *n)));
         next.written_by = env!("CARGO_PKG_VERSION").to_owned();
@@ -207,6 +210,20 @@ mod tests {
         assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
         let saved = memory.0.lock().unwrap().last().cloned().unwrap();
         assert_eq!(saved.snapshot, SnapshotState::Complete);
+    }
+
+    /// An idle server's first keepalive names the very place where the snapshot was taken.
+    #[tokio::test]
+    async fn the_end_of_a_snapshot_is_saved_though_the_log_stands_still() {
+        let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
+        checkpointer.deliver(receipt(0, &[Progress::SnapshotComplete(position(100))]));
+        checkpointer.deliver(receipt(1, &[Progress::Stream(position(100))]));
+        assert_eq!(checkpointer.checkpoint().snapshot, SnapshotState::Running, "not durable yet");
+        assert!(checkpointer.is_behind());
+        assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
+        let saved = memory.0.lock().unwrap().last().cloned().unwrap();
+        assert_eq!(saved.snapshot, SnapshotState::Complete);
+        assert_eq!(checkpointer.checkpoint().snapshot, SnapshotState::Complete);
     }
 
     #[tokio::test]

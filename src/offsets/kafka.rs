@@ -5,7 +5,7 @@
 //! cannot win. The brokers' own CRC32C covers each record; the format has magic and version.
 //!
 //! One writer: a run is a member of the consumer group `tailwater-offsets-<pipeline>` and holds
-//! the topic's only partition ([`lock`]). What a write rests on when that was lost for a while is
+//! the topic's only partition (`lock`). What a write rests on when that was lost for a while is
 //! read again before the next one.
 
 mod format;
@@ -57,7 +57,8 @@ struct Writer {
 
 impl KafkaOffsetStore {
     /// Opens for a run, or for changing: creates the topic where it is missing and takes the lock.
-    /// A predecessor that died without a goodbye is waited out (its session ends after 10 s).
+    /// A predecessor that died without a goodbye is waited out (its session ends after 10 s, or
+    /// after 20 s when the brokers restarted).
     ///
     /// # Errors
     /// When the brokers cannot be reached, the topic is unfit, or another process holds the lock.

@@ -41,6 +41,10 @@ pub enum RunError {
     Drain {
         timeout_ms: u128,
     },
+    /// A mistake of this program, met by this thread.
+    Panicked {
+        task: &'static str,
+    },
     EndedEarly {
         task: &'static str,
     },
@@ -57,6 +61,9 @@ impl fmt::Display for RunError {
             Self::Drain { timeout_ms } => {
                 write!(f, "finish what was in flight within {timeout_ms} ms")
             }
+            Self::Panicked { task } => {
+                write!(f, "keep the pipeline's {task} running: it met a mistake of its own")
+            }
             Self::EndedEarly { task } => {
                 write!(f, "keep the pipeline's {task} running: it ended early")
             }
@@ -72,7 +79,7 @@ impl std::error::Error for RunError {
             | Self::Registry(error)
             | Self::Sink(error) => error.source(),
             Self::Offsets(error) => error.source(),
-            Self::Drain { .. } | Self::EndedEarly { .. } => None,
+            Self::Drain { .. } | Self::Panicked { .. } | Self::EndedEarly { .. } => None,
         }
     }
 }
@@ -86,7 +93,7 @@ impl RunError {
             Self::Registry(_) | Self::Sink(_) => exit::Code::Sink,
             Self::Offsets(_) => exit::Code::Offsets,
             Self::Drain { .. } => exit::Code::Incomplete,
-            Self::EndedEarly { .. } => exit::Code::Internal,
+            Self::Panicked { .. } | Self::EndedEarly { .. } => exit::Code::Internal,
         }
     }
 
@@ -99,7 +106,7 @@ impl RunError {
             Self::Registry(_) => "registry",
             Self::Sink(_) => "sink",
             Self::Offsets(_) => "offsets",
-            Self::Drain { .. } | Self::EndedEarly { .. } => "pipeline",
+            Self::Drain { .. } | Self::Panicked { .. } | Self::EndedEarly { .. } => "pipeline",
         }
     }
 }
@@ -118,6 +125,8 @@ impl Diagnose for RunError {
             | Self::Registry(error)
             | Self::Sink(error) => error.disposition(),
             Self::Offsets(error) => error.disposition(),
+            // The same bytes would meet it again, and be sent again before.
+            Self::Panicked { .. } => Disposition::Stop,
             Self::Drain { .. } | Self::EndedEarly { .. } => Disposition::Reconnect,
         }
     }
@@ -132,6 +141,11 @@ impl Diagnose for RunError {
             Self::Drain { .. } => Some(
                 "nothing is lost: what was not confirmed is sent again; raise \
                  `delivery.drain_timeout` if the sink is only slow"
+                    .to_owned(),
+            ),
+            Self::Panicked { .. } => Some(
+                "this is a defect of tailwater: please report it with the lines before; nothing \
+                 after the last checkpoint was acknowledged"
                     .to_owned(),
             ),
             Self::EndedEarly { .. } => None,

@@ -57,13 +57,17 @@ impl Reporter {
         Self { stats, budget, budget_bytes, newest_delivered: None }
     }
 
-    pub fn started(&self, checkpoint: &Checkpoint, log_end: &Position) {
+    pub fn started(&self, checkpoint: &Checkpoint, log_end: &Position, n_snapshot_tables: usize) {
+        if n_snapshot_tables > 0 {
+            self.stats.snapshot.begin(u64::try_from(n_snapshot_tables).unwrap_or(u64::MAX));
+        }
+        self.stats.run_begins();
         for stage in Stage::ALL {
             self.stats.advance(stage, checkpoint.position.as_metric(), None);
         }
         self.stats.log_end(log_end.as_metric());
         self.stats.set_state(state_of(checkpoint));
-        if checkpoint.snapshot != SnapshotState::Running {
+        if !checkpoint.snapshot.is_unfinished() {
             self.stats.snapshot.complete();
         }
     }
@@ -82,7 +86,7 @@ impl Reporter {
         }
         let free = u32::try_from(self.budget.available_permits()).unwrap_or(u32::MAX);
         let used = self.budget_bytes.saturating_sub(free);
-        self.stats.queue(u64::from(used), u64::from(self.budget_bytes), 0);
+        self.stats.queue(u64::from(used), u64::from(self.budget_bytes));
     }
 
     pub fn checkpointed(&self, checkpoint: &Checkpoint) {
@@ -90,7 +94,7 @@ impl Reporter {
         self.stats.checkpoint_saved();
         self.stats.advance(Stage::Checkpointed, position, self.newest_delivered);
         self.stats.advance(Stage::Acknowledged, position, self.newest_delivered);
-        if checkpoint.snapshot != SnapshotState::Running {
+        if !checkpoint.snapshot.is_unfinished() {
             self.stats.snapshot.complete();
         }
         self.stats.set_state(state_of(checkpoint));
@@ -99,7 +103,7 @@ impl Reporter {
 
 fn state_of(checkpoint: &Checkpoint) -> State {
     match checkpoint.snapshot {
-        SnapshotState::Running => State::Snapshot,
+        SnapshotState::Intended | SnapshotState::Running => State::Snapshot,
         SnapshotState::Complete | SnapshotState::Skipped => State::Streaming,
     }
 }

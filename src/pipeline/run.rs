@@ -3,7 +3,9 @@
 //! Ends travel with the rows: the session closes its channel, the transcoder then closes its own,
 //! the sink finishes what it has and closes the receipts, and only then is the run over. So a
 //! stop, a lost source and a reached goal all drain alike, and a failed sink ends everything at
-//! once. A drain has a deadline; what it does not finish is sent again by the next run.
+//! once. A drain that somebody waits behind, a stop or a source to be met again, has a deadline;
+//! what it does not finish is sent again by the next run. A source that came to its own end has
+//! none: nothing waits, and the sink's own budget ends what never will.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +17,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
-use crate::offsets::{
-    Checkpoint, Checkpointer, OffsetError, OffsetStore, SnapshotState, SourceAck,
-};
+use crate::failpoint;
+use crate::offsets::{Checkpoint, Checkpointer, OffsetError, OffsetStore, SourceAck};
 use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
@@ -32,6 +33,9 @@ const RECORD_BATCHES_MAX: usize = 4;
 const RECEIPTS_MAX: usize = 64;
 /// How long tasks that have nothing left to do may take to notice.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A deadline for a wait without one; its arm is off meanwhile.
+const FAR_AWAY: Duration = Duration::from_secs(3600);
 
 /// Partition counts that the sink has seen, shared with the checkpoint; locked once per new topic
 /// and once per save.
@@ -103,7 +107,8 @@ async fn begin(
         None => Some(first_checkpoint(parts, &mut *store).await?),
     };
     let started = parts.source().start(loaded.as_ref()).await.map_err(RunError::Source)?;
-    let Started { checkpoint, session, decoder, log_end } = started;
+    failpoint::hit(failpoint::PREPARED);
+    let Started { checkpoint, session, decoder, log_end, n_snapshot_tables } = started;
     tracing::info!(
         position = %checkpoint.position, snapshot = ?checkpoint.snapshot,
         offsets = store.location(), "source is ready"
@@ -120,7 +125,7 @@ async fn begin(
     let (acks, ack_receiver) = watch::channel(None);
     let raw_sender = RawSender::new(raw_sender, limits.memory_bytes);
     let reporter = Reporter::new(Arc::clone(stats), raw_sender.budget(), limits.memory_bytes);
-    reporter.started(checkpointer.checkpoint(), &log_end);
+    reporter.started(checkpointer.checkpoint(), &log_end, n_snapshot_tables);
     let stop_session = stop_all.child_token();
     let session = session.run(raw_sender, ack_receiver, stop_session.clone());
     let sink = sink.run(batches, receipt_sender, stop_all.clone());
@@ -151,6 +156,7 @@ async fn first_checkpoint(
     let mut first = parts.source().prepare().await.map_err(RunError::Source)?;
     first.counter = 1;
     store.save(&first).await?;
+    failpoint::hit(failpoint::INTENDED);
     Ok(first)
 }
 
@@ -176,13 +182,15 @@ impl Running {
     async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
         let drained = self.deliver_all(stop).await;
         let saved = match drained {
-            Ok(()) => self.save().await,
-            Err(error) => Err(error),
+            Ok(()) => self.save_in_time(stop, None).await,
+            // What a drain that took too long has delivered counts none the less.
+            Err(RunError::Drain { .. }) => {
+                self.save_in_time(stop, Some(Instant::now() + GOODBYE)).await
+            }
+            Err(_) => Ok(()),
         };
-        let ended = self.join().await;
-        let sink_end = ended?;
+        let sink_end = self.join(drained).await?;
         saved?;
-        self.check_reached();
         if self.reached {
             return Ok(Outcome::Reached);
         }
@@ -202,43 +210,79 @@ impl Running {
     async fn deliver_all(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut tick = tokio::time::interval(self.limits.checkpoint_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut draining: Option<Instant> = None;
+        let mut deadline: Option<Instant> = None;
+        // A goal that an earlier run reached needs no news to be reached.
+        self.check_reached();
         loop {
-            let deadline = draining.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            if self.reached && deadline.is_none() {
+                self.stop_session.cancel();
+                deadline = Some(self.drain_deadline());
+            }
+            let overdue = deadline.unwrap_or_else(|| Instant::now() + FAR_AWAY);
             tokio::select! {
                 biased;
                 // 1. Told to stop: the session goes first, the rest follows by itself.
-                () = stop.cancelled(), if draining.is_none() => {
+                () = stop.cancelled(), if deadline.is_none() => {
                     self.reporter.stopping();
                     self.stop_session.cancel();
-                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                    deadline = Some(self.drain_deadline());
                 }
-                // 2. The session ended by itself: the same drain.
-                () = self.session.ended(), if draining.is_none() => {
-                    draining = Some(Instant::now() + self.limits.drain_timeout);
+                // 2. The session ended by itself. One that failed is not waited for for ever.
+                () = self.session.ended(), if !self.session.has_ended() => {
+                    if self.session.has_failed() {
+                        deadline = deadline.or(Some(self.drain_deadline()));
+                    }
                 }
                 // 3. A drain that takes too long is given up.
-                () = tokio::time::sleep_until(deadline), if draining.is_some() => {
+                () = tokio::time::sleep_until(overdue), if deadline.is_some() => {
                     return Err(RunError::Drain { timeout_ms: self.limits.drain_timeout.as_millis() });
                 }
                 // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
-                _ = tick.tick(), if self.checkpointer.is_behind() => self.save().await?,
+                _ = tick.tick(), if self.checkpointer.is_behind() => {
+                    self.save_in_time(stop, deadline).await?;
+                }
                 // 5. What became durable.
                 receipt = self.receipts.recv() => match receipt {
                     Some(receipt) => self.deliver(receipt),
                     None => return Ok(()),
                 },
             }
-            if self.reached && draining.is_none() {
-                self.stop_session.cancel();
-                draining = Some(Instant::now() + self.limits.drain_timeout);
-            }
         }
+    }
+
+    fn drain_deadline(&self) -> Instant {
+        Instant::now() + self.limits.drain_timeout
     }
 
     fn deliver(&mut self, receipt: Receipt) {
         self.reporter.delivered(&receipt);
         self.checkpointer.deliver(receipt);
+    }
+
+    /// A store may wait for its brokers for minutes; a stop does not. A save that was given up has
+    /// an unknown outcome, and the run ends with it.
+    async fn save_in_time(
+        &mut self,
+        stop: &CancellationToken,
+        deadline: Option<Instant>,
+    ) -> Result<(), RunError> {
+        let timeout = self.limits.drain_timeout;
+        let overdue = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => {
+                    stop.cancelled().await;
+                    tokio::time::sleep(timeout).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            // 1. An answer that is there counts.
+            saved = self.save() => saved,
+            // 2. Nobody waits any longer.
+            () = overdue => Err(RunError::Drain { timeout_ms: timeout.as_millis() }),
+        }
     }
 
     async fn save(&mut self) -> Result<(), RunError> {
@@ -253,7 +297,7 @@ impl Running {
 
     fn check_reached(&mut self) {
         let checkpoint = self.checkpointer.checkpoint();
-        let snapshot_done = checkpoint.snapshot != SnapshotState::Running;
+        let snapshot_done = !checkpoint.snapshot.is_unfinished();
         self.reached = match self.until {
             Until::Stopped => false,
             Until::Snapshot => snapshot_done,
@@ -262,22 +306,32 @@ impl Running {
     }
 
     /// Waits for every part, and reports the error that came first on the way of a row.
-    async fn join(&mut self) -> Result<SinkEnd, RunError> {
+    async fn join(&mut self, drained: Result<(), RunError>) -> Result<SinkEnd, RunError> {
         self.stop_session.cancel();
         // What is still alive here was given up or has nothing left to do.
         self.stop_all.cancel();
-        let session = self.session.finish().await;
-        let sink = self.sink.finish().await;
+        let session = self.session.finish().await.map_err(RunError::Source);
+        let sink = self.sink.finish().await.map_err(RunError::Sink);
         let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
-        let sink_end = sink.map_err(RunError::Sink)?;
-        match transcoder {
-            Ok(Ok(result)) => result?,
-            // The thread is stuck in a look-up that is bounded itself; nothing waits for it.
-            Err(_) => {}
-            Ok(Err(_)) => return Err(RunError::EndedEarly { task: "transcoder" }),
+        match drained {
+            Ok(()) => {
+                let sink_end = sink?;
+                match transcoder {
+                    Ok(Ok(result)) => result?,
+                    // The thread is stuck in a look-up that is bounded itself; nothing waits.
+                    Err(_) => {}
+                    Ok(Err(_)) => return Err(RunError::Panicked { task: "transcoder" }),
+                }
+                session?;
+                Ok(sink_end)
+            }
+            // What the parts say after they were given up is an echo of that. What lies beyond a
+            // goal that was reached is the next run's.
+            Err(RunError::Drain { .. }) if self.reached => Ok(SinkEnd::default()),
+            // The drain began because of the session.
+            Err(error @ RunError::Drain { .. }) => session.and(Err(error)),
+            Err(error) => Err(error),
         }
-        session.map_err(RunError::Source)?;
-        Ok(sink_end)
     }
 }
 
@@ -300,6 +354,14 @@ impl<T: Default, E> Task<T, E> {
         if self.result.is_none() {
             self.result = Some(unpanic((&mut self.handle).await));
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.result.is_some()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.result, Some(Err(_)))
     }
 
     async fn finish(&mut self) -> Result<T, E> {
@@ -344,3 +406,6 @@ fn spawn_thread(
     thread.expect("a process that could start tasks can start one more thread");
     receiver
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,7 @@ impl Transcoder {
                 records.read_at = Some(batch.read_at);
                 records.budget = batch.budget;
                 failpoint::hit(failpoint::ENCODE);
+                self.stats.sent(u64::try_from(records.records.len()).unwrap_or(u64::MAX));
                 if out.blocking_send(records).is_err() {
                     return Ok(());
                 }

@@ -53,6 +53,8 @@ pub struct Started {
     pub decoder: Box<dyn Decode>,
     /// The log's end as seen at the start, for `--until caught-up`.
     pub log_end: crate::offsets::position::Position,
+    /// How many tables the snapshot will read; 0 without one.
+    pub n_snapshot_tables: usize,
 }
 
 /// The async half.

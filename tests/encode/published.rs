@@ -232,13 +232,14 @@ fn change<'a>(table: &'a Arc<Table>, contents: &[Content], arena: &'a Bump) -> C
     Change { table, op, before, after, source: &[], id, raw: &[] }
 }
 
-/// The columns of the replica identity, the others absent.
+/// The columns of the replica identity, the others absent. Of `t_index` its key too: the zero that
+/// Debezium published there is one that we refuse to make up.
 fn key_alone<'a>(table: &Table, row: &[Value<'a>], arena: &'a Bump) -> &'a [Value<'a>] {
     let by_index = table.path.last().unwrap() == "t_index";
     let row = row.iter().enumerate().map(|(index, value)| {
         let name = table.columns[index].name.as_str();
         let identity =
-            if by_index { matches!(name, "k1" | "k2") } else { table.key.contains(&index) };
+            if by_index { matches!(name, "id" | "k1" | "k2") } else { table.key.contains(&index) };
         if identity { *value } else { Value::Absent }
     });
     arena.alloc_slice_fill_iter(row.collect::<Vec<_>>())

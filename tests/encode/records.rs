@@ -334,6 +334,19 @@ fn a_change_without_its_row_is_refused() {
     for (op, before, after, message) in [
         (Op::Create, None, None, "encode operation c of public.t: the log carries no new row"),
         (Op::Delete, None, None, "encode operation d of public.t: the log carries no old row"),
+        // Never a zero in a key's place: it would be the key of another row.
+        (
+            Op::Delete,
+            Some(Before::Key(&[Value::Absent, Value::Null][..])),
+            None,
+            "encode operation d of public.t: the log carries no key of the old row",
+        ),
+        (
+            Op::Update,
+            Some(Before::Key(&[Value::Absent, Value::Null][..])),
+            Some(&row[..]),
+            "encode operation u of public.t: the log carries no key of the old row",
+        ),
         (
             Op::Message,
             None,

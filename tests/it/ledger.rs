@@ -115,8 +115,11 @@ pub(crate) struct Judge {
     pub(crate) n_events: u64,
     pub(crate) n_duplicates: u64,
     pub(crate) violations: Vec<String>,
-    /// When each record was produced, the latest ones.
+    /// When each record was produced.
     times_ms: Vec<i64>,
+    /// The checkpoint that the last start went on from: nothing that committed before it may come
+    /// again.
+    pub(crate) floor: u64,
 }
 
 impl Judge {
@@ -132,6 +135,11 @@ impl Judge {
         let fact = (is_ledger, subject, version);
         if !self.seen.insert(fact) {
             self.n_duplicates += 1;
+            let commit = event.id.as_deref().and_then(commit_lsn);
+            if commit.is_some_and(|commit| commit < self.floor) {
+                let floor = self.floor;
+                self.violations.push(format!("repeated below the checkpoint {floor}: {event:?}"));
+            }
         }
         if let Some(id) = &event.id
             && *self.ids.entry(id.clone()).or_insert(fact) != fact
@@ -154,12 +162,11 @@ impl Judge {
         self.ops.range(op..).next().is_some()
     }
 
-    /// How many records were produced in the `window` before now: what a crash now may repeat.
-    pub(crate) fn produced_within(&mut self, window: Duration) -> u64 {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let start = i64::try_from((now - window).as_millis()).unwrap();
-        self.times_ms.retain(|t| *t >= start);
-        u64::try_from(self.times_ms.len()).unwrap()
+    /// How many records were produced since `moment`.
+    pub(crate) fn produced_since(&self, moment: SystemTime) -> u64 {
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let start = i64::try_from(since.as_millis()).unwrap();
+        u64::try_from(self.times_ms.iter().filter(|t| **t >= start).count()).unwrap()
     }
 
     /// What the tables say, against what arrived: lost operations, operations that never were.
@@ -230,14 +237,20 @@ impl Observer {
     }
 }
 
-fn lsn(text: &str) -> u64 {
+/// `<system>-<LSN of the commit>:<ordinal>…`.
+fn commit_lsn(id: &str) -> Option<u64> {
+    let text = id.split_once('-')?.1.split(':').next()?;
+    text.contains('/').then(|| lsn(text))
+}
+
+pub(crate) fn lsn(text: &str) -> u64 {
     let (high, low) = text.split_once('/').expect("an LSN has a slash");
     u64::from_str_radix(high, 16).unwrap() << 32 | u64::from_str_radix(low, 16).unwrap()
 }
 
 /// The furthest LSN in the offsets folder. Whatever the file's frame is, positions in it read
 /// `"lsn":"X/Y"`.
-fn checkpoint(offsets: &Path) -> Option<u64> {
+pub(crate) fn checkpoint(offsets: &Path) -> Option<u64> {
     let files: Vec<PathBuf> =
         std::fs::read_dir(offsets).ok()?.flatten().map(|e| e.path()).collect();
     let texts = files.iter().filter(|p| p.is_file()).filter_map(|p| std::fs::read(p).ok());
@@ -250,6 +263,14 @@ fn checkpoint(offsets: &Path) -> Option<u64> {
         lsns.collect::<Vec<_>>()
     });
     found.max()
+}
+
+/// When the newest checkpoint was saved.
+pub(crate) fn saved_at(offsets: &Path) -> SystemTime {
+    let files = std::fs::read_dir(offsets).expect("the offsets folder is there").flatten();
+    let slots = files.filter(|f| f.file_name().to_string_lossy().contains(".offsets."));
+    let times = slots.map(|f| f.metadata().unwrap().modified().unwrap());
+    times.max().expect("a checkpoint was saved")
 }
 
 /// Waits until an operation committed from now on has arrived.

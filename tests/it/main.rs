@@ -9,6 +9,7 @@ mod support;
 mod bad_input;
 mod basics;
 mod golden;
+mod interruptions;
 mod ledger;
 mod oracle;
 mod order_law;

@@ -26,14 +26,16 @@ fn until_caught_up_delivers_what_was_there_at_the_start_and_goes_on_from_there()
 }
 
 #[test]
-fn until_snapshot_ends_after_the_snapshot() {
+fn until_snapshot_ends_after_the_snapshot_and_a_later_run_goes_on_from_there() {
     let database = database("until_snapshot");
     let setup = Setup::stdout(&database);
     let ended = setup.start_until("snapshot").wait(seconds(60)).expect(0, &[]);
     assert_eq!(ops(&ended), "r");
-    // It is a copy, not the start of a stream: nothing stays behind that would hold log.
-    let slots = database.session().rows("select slot_name from pg_replication_slots");
-    assert!(!slots.iter().any(|row| row[0].as_deref() == Some(database.name.as_str())));
+    let ended = setup.start_until("snapshot").wait(seconds(60)).expect(0, &[]);
+    assert_eq!(ops(&ended), "", "it was reached before");
+    // It once left no slot, and the changes between the two runs were lost.
+    database.run("insert into t values (2, 'b')");
+    assert_eq!(ops(&setup.catch_up()), "c");
 }
 
 #[test]
@@ -50,6 +52,9 @@ fn snapshot_modes_do_what_they_say() {
     setup.set("snapshot.mode", "initial_only");
     let ended = setup.start().wait(seconds(60)).expect(0, &[]);
     assert_eq!(ops(&ended), "r");
+    // It is a copy, not the start of a stream: nothing stays behind that would hold log.
+    let slots = database.session().rows("select slot_name from pg_replication_slots");
+    assert!(!slots.iter().any(|row| row[0].as_deref() == Some(database.name.as_str())));
 }
 
 #[test]

@@ -85,8 +85,9 @@ async fn the_catalogue_tells_keys_types_and_defaults() {
         .execute(
             "CREATE TYPE mood AS ENUM ('sad', 'happy');\nALTER TYPE mood ADD VALUE 'ok' BEFORE 'happy';\n\
              CREATE DOMAIN price AS numeric(8,2);\nCREATE DOMAIN price2 AS price;\n\
+             CREATE DOMAIN sure AS int NOT NULL;\nCREATE DOMAIN surer AS sure;\n\
              CREATE TABLE t (x int, b int, a int NOT NULL DEFAULT 7, m mood DEFAULT 'ok', p price2[], \
-               g int GENERATED ALWAYS AS (a * 2) STORED, c char(3), PRIMARY KEY (b, a));\n\
+               g int GENERATED ALWAYS AS (a * 2) STORED, c char(3), s sure, r surer, PRIMARY KEY (b, a));\n\
              ALTER TABLE t DROP COLUMN x;\n\
              CREATE TABLE u (a int NOT NULL, b int NOT NULL);\nCREATE UNIQUE INDEX u_z ON u (a);\n\
              CREATE UNIQUE INDEX u_m ON u (b, a);\nCREATE UNIQUE INDEX u_a ON u (a) WHERE b > 1;\n\
@@ -99,9 +100,10 @@ async fn the_catalogue_tells_keys_types_and_defaults() {
     let [t, u] = facts.as_slice() else { panic!("{facts:?}") };
     assert_eq!(t.primary_key, ["b", "a"]);
     let names: Vec<&str> = t.columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, ["b", "a", "m", "p", "g", "c"]);
+    assert_eq!(names, ["b", "a", "m", "p", "g", "c", "s", "r"]);
     assert_eq!(t.columns[1].default_expression.as_deref(), Some("7"));
     assert!(t.columns[1].not_null && t.columns[4].generated && !t.columns[2].not_null);
+    assert!(t.columns[6].not_null && !t.columns[7].not_null);
     assert_eq!(t.columns[2].default_expression.as_deref(), Some("'ok'::mood"));
     let labels = ["sad", "ok", "happy"].map(str::to_owned).to_vec();
     assert_eq!(t.columns[2].type_facts.kind, TypeKind::Enum { labels });

@@ -153,6 +153,23 @@ async fn a_publication_that_lacks_something_is_told_what() {
     // What Debezium publishes too: warned about, accepted.
     check("CREATE PUBLICATION tailwater FOR ALL TABLES", "started", "").await;
 
+    // A root alone: the stream names the partition, which is not captured.
+    server
+        .execute(
+            "DROP PUBLICATION tailwater;\nCREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);\n\
+             CREATE TABLE p_low PARTITION OF p FOR VALUES FROM (0) TO (9)",
+        )
+        .await;
+    let mut root_only = server.config();
+    root_only.slot = "root".into();
+    root_only.tables = TableFilter::new(vec!["public.p".into()], vec![]).unwrap();
+    let (variant, hint) = refusal(root_only.clone(), None).await;
+    assert_eq!(variant, "PartitionsLeftOut");
+    assert!(hint.contains("add public.p_low to"), "{hint}");
+    let (_, create) = hint.split_once("owner: ").unwrap();
+    server.execute(create).await;
+    assert_eq!(refusal(root_only, None).await.0, "started");
+
     server.execute("DROP PUBLICATION tailwater").await;
     let mut config = server.config();
     config.slot = "another".into();

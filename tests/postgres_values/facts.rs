@@ -40,13 +40,13 @@ const COLUMNS: &str = "select attrelid, attname::text, atttypid, atttypmod, attn
 const RELATIONS: &str = "select c.oid, n.nspname::text, c.relname::text, c.relreplident::text,
     (select array_agg(a.attname::text order by k.n) from pg_index i,
         unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
-        where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum),
+        where k.n <= i.indnkeyatts and i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum),
     (select array_agg(a.attname::text order by k.n) from pg_index i,
         unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
-        where i.indrelid = c.oid and i.indisreplident and a.attrelid = c.oid and a.attnum = k.attnum),
+        where k.n <= i.indnkeyatts and i.indrelid = c.oid and i.indisreplident and a.attrelid = c.oid and a.attnum = k.attnum),
     (select array_agg(a.attname::text order by k.n) from pg_index i,
         unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
-        where i.indrelid = c.oid and i.indisunique and not i.indisprimary
+        where k.n <= i.indnkeyatts and i.indrelid = c.oid and i.indisunique and not i.indisprimary
         and a.attrelid = c.oid and a.attnum = k.attnum)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname not in ('pg_catalog', 'information_schema')

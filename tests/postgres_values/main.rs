@@ -13,6 +13,7 @@
 
 mod facts;
 mod golden;
+mod keys;
 mod random;
 mod server;
 mod values;

@@ -18,6 +18,11 @@ create extension hstore; create extension citext; create extension ltree;
 create type mood as enum ('sad', 'ok', 'ha,ppy', 'NULL', 'q"uote\');
 create domain price as numeric(8,3); create domain price2 as price; create domain yesno as bool;
 create type pair as (a int, b text);
+-- Nobody's cast may come between a value and its text: the stream knows none.
+create function shout(mood) returns text language sql as $$ select 'cast' $$;
+create cast (mood as text) with function shout(mood);
+create function pair_text(pair) returns text language sql as $$ select 'cast' $$;
+create cast (pair as text) with function pair_text(pair);
 create publication p for all tables;
 "#;
 

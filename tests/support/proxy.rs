@@ -22,7 +22,15 @@ struct State {
     delay_ms: AtomicU64,
     /// Bytes that may still pass in both directions together; negative: no limit.
     left: AtomicI64,
+    /// Connections that something was done to, and reads that were held up.
+    n_hurt: AtomicU64,
     closed: AtomicBool,
+}
+
+impl State {
+    fn hurt(&self) {
+        self.n_hurt.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// One connection: what the client holds, and what the server does.
@@ -31,6 +39,12 @@ struct Pair {
     server: TcpStream,
     /// Shared with the two threads that carry its bytes: alone here, both have ended.
     alive: Arc<()>,
+}
+
+impl Pair {
+    fn is_alive(&self) -> bool {
+        Arc::strong_count(&self.alive) > 1
+    }
 }
 
 impl Proxy {
@@ -56,9 +70,17 @@ impl Proxy {
         *self.state.target.lock().unwrap() = port;
     }
 
+    /// Grows with everything that was done to a living connection, or to one that was asked for.
+    pub(crate) fn n_hurt(&self) -> u64 {
+        self.state.n_hurt.load(Ordering::Relaxed)
+    }
+
     /// Both sides of every connection see it closed.
     pub(crate) fn cut(&self) {
         for pair in self.state.pairs.lock().unwrap().drain(..) {
+            if pair.is_alive() {
+                self.state.hurt();
+            }
             drop(pair.client.shutdown(Shutdown::Both));
             drop(pair.server.shutdown(Shutdown::Both));
         }
@@ -67,6 +89,9 @@ impl Proxy {
     /// The client sees the end of the server's bytes while it may still write, and nobody answers.
     pub(crate) fn half_close(&self) {
         for pair in &*self.state.pairs.lock().unwrap() {
+            if pair.is_alive() {
+                self.state.hurt();
+            }
             drop(pair.client.shutdown(Shutdown::Write));
         }
     }
@@ -109,6 +134,7 @@ impl Drop for Proxy {
 
 fn accept(state: &Arc<State>, client: TcpStream) {
     if state.refusing.load(Ordering::Relaxed) {
+        state.hurt();
         return;
     }
     let target = *state.target.lock().unwrap();
@@ -125,7 +151,7 @@ fn accept(state: &Arc<State>, client: TcpStream) {
         });
     }
     let mut pairs = state.pairs.lock().unwrap();
-    pairs.retain(|pair| Arc::strong_count(&pair.alive) > 1);
+    pairs.retain(Pair::is_alive);
     pairs.push(Pair { client, server, alive });
 }
 
@@ -136,11 +162,15 @@ fn pump(state: &State, mut from: TcpStream, mut to: TcpStream) {
             Ok(0) | Err(_) => break,
             Ok(n) => n,
         };
+        if state.stalled.load(Ordering::Relaxed) {
+            state.hurt();
+        }
         while state.stalled.load(Ordering::Relaxed) && !state.closed.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
         }
         let delay = state.delay_ms.load(Ordering::Relaxed);
         if delay > 0 {
+            state.hurt();
             std::thread::sleep(Duration::from_millis(delay));
         }
         let left = state.left.load(Ordering::Relaxed);
@@ -152,6 +182,7 @@ fn pump(state: &State, mut from: TcpStream, mut to: TcpStream) {
             state.left.fetch_sub(i64::try_from(allowed).unwrap(), Ordering::Relaxed);
         }
         if allowed < n {
+            state.hurt();
             state.left.store(-1, Ordering::Relaxed);
             drop(from.shutdown(Shutdown::Both));
             break;

@@ -62,7 +62,7 @@ pub(super) fn resolve(
             Some(written::UnmappedTypes::Skip) => UnmappedTypes::Skip,
             Some(written::UnmappedTypes::Fail) => UnmappedTypes::Fail,
         },
-        logical_messages: written.logical_messages.unwrap_or(false),
+        logical_messages: written.logical_messages.unwrap_or(true),
         status_interval: timing.status,
         silence_limit: timing.silence,
         message_bytes_max,

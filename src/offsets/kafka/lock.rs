@@ -8,8 +8,9 @@
 //!
 //! librdkafka sends heartbeats by itself, but wants to be polled, so a thread does nothing else.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,10 @@ use crate::offsets::OffsetError;
 
 /// A member that died without a goodbye is forgotten after this long.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long members are waited for, in case they are dead. Twice a session: brokers that restart
+/// give each member of a group that they load a new session, and so do those that take a group
+/// over.
+const GHOST_TIMEOUT: Duration = Duration::from_secs(21);
 /// How long the group may take to give the partition to its only member.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the thread may take to notice that it is over.
@@ -144,7 +149,7 @@ impl State {
 
 fn consumer(place: &Place) -> Result<BaseConsumer<KafkaLog>, OffsetError> {
     let mut client = client_config(&place.config, Purpose::Consume);
-    client.set("client.id", client_id());
+    client.set("client.id", CLIENT_ID.as_str());
     client.set("group.id", place.group());
     client.set("group.protocol", "classic");
     client.set("partition.assignment.strategy", "cooperative-sticky");
@@ -160,9 +165,12 @@ fn consumer(place: &Place) -> Result<BaseConsumer<KafkaLog>, OffsetError> {
         .map_err(|source| place.error("lock", without_values(source)))
 }
 
-fn client_id() -> String {
-    format!("tailwater-{}", std::process::id())
-}
+/// The process id for people; at random, because in containers every process has the same one.
+static CLIENT_ID: LazyLock<String> = LazyLock::new(|| {
+    let pid = std::process::id();
+    // Each state has keys of its own, which come from the system's randomness.
+    format!("tailwater-{pid}-{:016x}", RandomState::new().hash_one(pid))
+});
 
 struct Member {
     client_id: String,
@@ -176,7 +184,7 @@ impl Member {
     }
 
     fn is_this_process(&self) -> bool {
-        self.client_id == client_id()
+        self.client_id == *CLIENT_ID
     }
 }
 
@@ -196,20 +204,33 @@ fn assigns_something(assignment: &[u8]) -> bool {
     assignment.get(2..6).is_some_and(|n| n != [0, 0, 0, 0])
 }
 
+/// How long the group has been seen with members. Silence of the brokers does not count: no
+/// session ends while they are away.
+#[derive(Default)]
+struct Ghosts {
+    seen_at: Option<Instant>,
+}
+
+impl Ghosts {
+    /// Members were seen: whether it is for longer than a dead one can be.
+    fn outlived(&mut self, now: Instant) -> bool {
+        now.duration_since(*self.seen_at.get_or_insert(now)) > GHOST_TIMEOUT
+    }
+}
+
 fn wait_for_empty_group(
     place: &Place,
     consumer: &BaseConsumer<KafkaLog>,
 ) -> Result<(), OffsetError> {
-    let begun = Instant::now();
-    let budget = begun + place.config.retry_budget;
+    let budget = Instant::now() + place.config.retry_budget;
+    let mut ghosts = Ghosts::default();
     let mut said = false;
     loop {
         match members(place, consumer) {
             Ok(members) if members.is_empty() => return Ok(()),
             Ok(members) => {
                 let holder = members.iter().map(Member::name).collect::<Vec<_>>().join(", ");
-                // One interval more than a session: a dead member is gone by then.
-                if begun.elapsed() > SESSION_TIMEOUT + 2 * LOOK_AGAIN {
+                if ghosts.outlived(Instant::now()) {
                     return Err(OffsetError::Locked { location: place.location(), holder });
                 }
                 if !said {
@@ -223,5 +244,33 @@ fn wait_for_empty_group(
             Err(error) => place.wait_out("lock", error, (consumer, budget))?,
         }
         std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(client_id: &str) -> Member {
+        let host = "/10.0.0.7".to_owned();
+        Member { client_id: client_id.to_owned(), host, has_partition: true }
+    }
+
+    #[test]
+    fn a_ghost_has_two_sessions_from_when_it_is_seen_first() {
+        assert!(GHOST_TIMEOUT > 2 * SESSION_TIMEOUT);
+        let (mut ghosts, seen) = (Ghosts::default(), Instant::now());
+        assert!(!ghosts.outlived(seen));
+        assert!(!ghosts.outlived(seen + 2 * SESSION_TIMEOUT));
+        assert!(ghosts.outlived(seen + 2 * SESSION_TIMEOUT + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_stranger_with_the_same_process_id_is_not_this_process() {
+        let pid = std::process::id();
+        assert!(member(&CLIENT_ID).is_this_process());
+        assert!(!member(&format!("tailwater-{pid}")).is_this_process());
+        assert!(!member(&format!("tailwater-{pid}-{:016x}", 7)).is_this_process());
+        assert!(member(&CLIENT_ID).name().starts_with(&format!("tailwater-{pid}-")));
     }
 }

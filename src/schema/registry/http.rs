@@ -124,7 +124,7 @@ impl Http {
                 Err(trouble) => trouble,
             };
             let delay = delays.next().unwrap_or(DELAY_MAX);
-            let delay = trouble.retry_after.map_or(delay, |asked| delay.max(asked));
+            let delay = longer(delay, trouble.retry_after, self.retry_budget);
             if Instant::now() + delay >= deadline {
                 return Err(RegistryError::Unreachable {
                     subject: subject.to_owned(),
@@ -211,6 +211,11 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// The registry's own wish, as far as it fits: it may ask for more seconds than a clock can hold.
+fn longer(delay: Duration, asked: Option<Duration>, budget: Duration) -> Duration {
+    asked.map_or(delay, |asked| delay.max(asked.min(budget)))
+}
+
 fn backoff() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(DELAY_MIN)
@@ -283,4 +288,21 @@ fn unreadable(what: &str, path: &FilePath) -> RegistryError {
 
 fn setup(what: String, source: Option<std::io::Error>) -> RegistryError {
     RegistryError::Setup { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_asks_for_ages_gets_the_budget_and_no_more() {
+        let (own, budget) = (Duration::from_millis(100), Duration::from_secs(90));
+        let check = |asked: Option<u64>, expected: Duration| {
+            assert_eq!(longer(own, asked.map(Duration::from_secs), budget), expected, "{asked:?}");
+        };
+        check(None, own);
+        check(Some(0), own);
+        check(Some(7), Duration::from_secs(7));
+        check(Some(u64::MAX), budget);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::producer::{Producer, addressed};
 use super::sink::KafkaSink;
 use super::topics::TopicState;
-use crate::config::DeadLetterPolicy;
+use crate::config::{DeadLetterPolicy, KafkaConfig};
 use crate::disposition::{Diagnose, Disposition};
 use crate::failpoint;
 use crate::kafka_client::{Purpose, client_config};
@@ -43,6 +43,8 @@ impl From<SinkError> for End {
 
 struct InFlight {
     slot: usize,
+    /// Since when it is the brokers' turn.
+    since: Instant,
     batch: RecordBatch,
 }
 
@@ -67,7 +69,7 @@ enum Obstacle {
 
 impl Run {
     pub(super) fn new(sink: KafkaSink, receipts: mpsc::Sender<Receipt>) -> Result<Self, SinkError> {
-        let client = client_config(&sink.config, Purpose::Produce);
+        let client = producer_config(&sink.config);
         let ledger = Arc::new(Ledger::new());
         let producer = Producer::new(&client, &ledger)?;
         let limits = Limits::of(&client);
@@ -85,11 +87,15 @@ impl Run {
             if !open && self.in_flight.is_empty() {
                 return Ok(());
             }
+            let oldest = oldest(&self.in_flight, &self.ledger).map(|flight| flight.since);
+            let overdue = oldest.map(|since| since + self.sink.config.retry_budget);
             tokio::select! {
                 biased;
                 // 1. What was delivered frees memory and moves the checkpoint.
                 () = self.ledger.changed() => {}
-                // 2. New work, as long as there is a slot for it. Cancel-safe, as recv is.
+                // 2. Seldom; settled above, which ends the run.
+                () = sleep_until(overdue) => {}
+                // 3. New work, as long as there is a slot for it. Cancel-safe, as recv is.
                 batch = batches.recv(), if open && self.in_flight.len() < N_SLOTS => match batch {
                     Some(batch) => self.enqueue(batch).await?,
                     None => open = false,
@@ -104,7 +110,7 @@ impl Run {
         self.next_slot = (slot + 1) % N_SLOTS;
         // One more than records, settled below: the batch must not complete while it is queued.
         self.ledger.open(slot, n + 1);
-        self.in_flight.push_back(InFlight { slot, batch });
+        self.in_flight.push_back(InFlight { slot, since: Instant::now(), batch });
         let mut index = 0;
         while index < n {
             match self.try_queue(index) {
@@ -127,7 +133,7 @@ impl Run {
 
     /// Queues one record of the youngest batch. The road of every record: no await, no lock.
     fn try_queue(&self, index: usize) -> Result<(), Obstacle> {
-        let InFlight { slot, batch } = self.in_flight.back().expect("pushed by enqueue");
+        let InFlight { slot, batch, .. } = self.in_flight.back().expect("pushed by enqueue");
         let record = &batch.records[index];
         let topic = self.sink.book.get(record.topic).ok_or(Obstacle::NewTopic(record.topic))?;
         let bytes = letters::wire_bytes(batch, record);
@@ -183,6 +189,10 @@ impl Run {
     async fn meet_topic(&mut self, id: TopicId) -> Result<(), End> {
         let topic = self.sink.topics.get(id);
         self.sink.book.resolve(id, topic, &self.ledger).await?;
+        // Which had a budget of its own.
+        if let Some(youngest) = self.in_flight.back_mut() {
+            youngest.since = Instant::now();
+        }
         let limit = self.sink.book.get(id).and_then(|topic| topic.bytes_max);
         if let Some(limit) = limit.filter(|limit| *limit < self.limits.batch_bytes) {
             self.shrink_batches(limit).await?;
@@ -241,7 +251,26 @@ impl Run {
                 Err(self.sink.book.unauthenticated(failure.reason))
             }
             Some(failure) => Err(self.fatal(failure.reason)),
-            None => Ok(()),
+            None => self.check_age(),
+        }
+    }
+
+    /// The budget of a delivery. librdkafka would give up record by record, and a broker that
+    /// comes back between two of them would get the second of a key without the first: here all
+    /// are given up together, with the producer.
+    fn check_age(&self) -> Result<(), SinkError> {
+        match oldest(&self.in_flight, &self.ledger) {
+            Some(InFlight { since, batch, .. })
+                if since.elapsed() >= self.sink.config.retry_budget =>
+            {
+                let first = batch.records.first();
+                let topic = first.map(|record| self.sink.topics.get(record.topic).name.to_string());
+                Err(SinkError::TimedOut {
+                    topic: topic.unwrap_or_default(),
+                    budget_ms: self.sink.config.retry_budget.as_millis(),
+                })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -284,7 +313,7 @@ impl Run {
 
     /// Puts a letter in the place of a record that cannot be sent, or ends the run.
     async fn bury(&mut self, at: usize, index: usize, error: SinkError) -> Result<(), End> {
-        let InFlight { slot, batch } = &self.in_flight[at];
+        let InFlight { slot, batch, .. } = &self.in_flight[at];
         let (slot, record) = (*slot, &batch.records[index]);
         let origin = self.sink.topics.get(record.topic);
         let letter = if origin.role == TopicRole::DeadLetter {
@@ -387,6 +416,28 @@ impl Run {
     }
 }
 
+/// A record waits for ever in librdkafka: [`Run::check_age`] gives up, not record by record.
+/// <https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md>
+fn producer_config(kafka: &KafkaConfig) -> ClientConfig {
+    let mut client = client_config(kafka, Purpose::Produce);
+    client.set("message.timeout.ms", "0");
+    client
+}
+
+/// The first batch that waits for the brokers: behind it some may be complete, before it some may
+/// wait for their receipts only.
+fn oldest<'a>(in_flight: &'a VecDeque<InFlight>, ledger: &Ledger) -> Option<&'a InFlight> {
+    in_flight.iter().find(|flight| !ledger.is_complete(flight.slot))
+}
+
+/// Waits for ever where there is nothing to wait for. Cancel-safe.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn oversized(
     topic: &TopicState,
     bytes: usize,
@@ -394,3 +445,6 @@ fn oversized(
 ) -> SinkError {
     SinkError::Oversized { topic: topic.name.to_string(), bytes, limit, setting }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,7 @@ pub struct ColumnFacts {
     pub type_facts: TypeFacts,
     /// `atttypmod`; -1 where there is none.
     pub type_modifier: i32,
+    /// Of the column, or of the domain that is its type.
     pub not_null: bool,
     /// `pg_get_expr` of the default, for example `'it''s'::text`.
     pub default_expression: Option<String>,

@@ -207,12 +207,14 @@ async fn read_columns(
     connection: &mut PgConnection,
     oids: &[u32],
 ) -> Result<Vec<Column>, SourceError> {
-    // The expression of a generated column stands in pg_attrdef too, and is no default.
+    // The expression of a generated column stands in pg_attrdef too, and is no default. A domain's
+    // NOT NULL counts as pgjdbc counts it: of the column's own type, not of those below it.
     let sql = format!(
-        "SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
-             a.attgenerated <> '', \
+        "SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, \
+             a.attnotnull OR (y.typtype = 'd' AND y.typnotnull), a.attgenerated <> '', \
              CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
          FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_type y ON y.oid = a.atttypid \
          LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE a.attrelid = ANY ({}) AND a.attnum > 0 AND NOT a.attisdropped \
          ORDER BY a.attrelid, a.attnum",

@@ -12,7 +12,7 @@ use crate::sources::postgres::text;
 use crate::sources::postgres::types::{Reading, Scalar, oid};
 use crate::value::{Interval, OwnedValue, Value};
 
-/// The default of a column of type `oid` (the base of a domain).
+/// The default of a column of type `oid`.
 #[must_use]
 pub fn parse(
     expression: &str,

@@ -1,6 +1,6 @@
 //! What can go wrong between us and a PostgreSQL server, and what is done about it.
 //!
-//! One variant per expected failure. What a person can do stands in [`super::hints`].
+//! One variant per expected failure. What a person can do stands in `hints`.
 
 use std::fmt;
 use std::io;
@@ -111,6 +111,10 @@ pub enum SourceError {
     TablesWithoutIdentity { publication: String, tables: String, sql: String },
     #[error("use publication `{publication}`: it does not publish {tables}")]
     PublicationTables { publication: String, tables: String, sql: String },
+    #[error(
+        "use publication `{publication}`: it names changes of {tables} by their partitions, and {partitions} are not captured"
+    )]
+    PartitionsLeftOut { publication: String, tables: String, partitions: String, sql: String },
     #[error("use publication `{publication}`: it does not publish {operations}")]
     PublicationOperations { publication: String, operations: String },
     #[error("use publication `{publication}`: it leaves out columns of {table}: {columns}")]
@@ -229,6 +233,7 @@ impl Diagnose for SourceError {
             | Self::PublicationRefused { .. }
             | Self::TablesWithoutIdentity { .. }
             | Self::PublicationTables { .. }
+            | Self::PartitionsLeftOut { .. }
             | Self::PublicationOperations { .. }
             | Self::PublicationColumns { .. }
             | Self::PublicationRowFilter { .. }

@@ -62,6 +62,9 @@ fn publication_hint(error: &SourceError) -> Option<String> {
         SourceError::PublicationTables { sql, .. } => format!(
             "run as the owner: {sql} or exclude them in `source.postgres.tables`; rows written before the change of the publication are not in the stream"
         ),
+        SourceError::PartitionsLeftOut { partitions, sql, .. } => format!(
+            "capture the partitions too: add {partitions} to `source.postgres.tables`; or have all changes under the root's name, run as the owner: {sql}"
+        ),
         SourceError::PublicationOperations { publication, .. } => format!(
             "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate');",
             quote_ident(publication)

@@ -47,13 +47,20 @@ pub struct PublishedTable {
 /// partitions and the partitioned tables above them as well; with it both name the root alone.
 ///
 /// # Errors
-/// When changes of a captured table would not be in the stream.
+/// When changes of a captured table would not be in the stream, or be in it under a name that is
+/// not captured.
 pub fn coverage<'a>(
     name: &str,
     facts: &PublicationFacts,
+    all: &[Listed],
     captured: &[&'a Listed],
 ) -> Result<Vec<&'a Listed>, SourceError> {
     check_operations(name, facts)?;
+    if !facts.pubviaroot {
+        let via_root = "SET (publish_via_partition_root = true);";
+        let sql = format!("ALTER PUBLICATION {} {via_root}", quote_ident(name));
+        check_partitions(name, all, captured, sql)?;
+    }
     let published: HashSet<(&str, &str)> =
         facts.tables.iter().map(|t| (t.schemaname.as_str(), t.tablename.as_str())).collect();
     let is_published = |table: &Listed| published.contains(&(&*table.schema, &*table.table));
@@ -77,6 +84,33 @@ pub fn coverage<'a>(
         publication: name.to_owned(),
         tables: dotted_list(&missing),
         sql: format!("ALTER PUBLICATION {} ADD TABLE {list};", quote_ident(name)),
+    })
+}
+
+/// Without `publish_via_partition_root` (`sql` sets it) a change goes by the name of the partition
+/// that holds the row: one that is not captured is dropped, whoever captures the table above it.
+fn check_partitions(
+    name: &str,
+    all: &[Listed],
+    captured: &[&Listed],
+    sql: String,
+) -> Result<(), SourceError> {
+    let is_captured = |oid: &u32| captured.iter().any(|table| table.oid == *oid);
+    let lost: Vec<&Listed> = all
+        .iter()
+        .filter(|table| !table.partitioned && table.logged && !is_captured(&table.oid))
+        .filter(|table| table.ancestors.iter().any(is_captured))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let above = |table: &&&Listed| lost.iter().any(|leaf| leaf.ancestors.contains(&table.oid));
+    let tables: Vec<&Listed> = captured.iter().filter(above).copied().collect();
+    Err(SourceError::PartitionsLeftOut {
+        publication: name.to_owned(),
+        tables: dotted_list(&tables),
+        partitions: dotted_list(&lost),
+        sql,
     })
 }
 
@@ -141,7 +175,7 @@ pub fn without_identity<'a>(facts: &PublicationFacts, captured: &[&'a Listed]) -
 /// captured too comes with it, future ones included.
 ///
 /// # Errors
-/// When the application could not UPDATE or DELETE any more.
+/// When the application could not UPDATE or DELETE any more, or changes would not be captured.
 pub fn creation(name: &str, all: &[Listed], captured: &[&Listed]) -> Result<String, SourceError> {
     let captured_oids: BTreeSet<u32> = captured.iter().map(|table| table.oid).collect();
     let named = |table: &Listed| {
@@ -163,7 +197,10 @@ pub fn creation(name: &str, all: &[Listed], captured: &[&Listed]) -> Result<Stri
             sql: broken.iter().map(alter).collect::<Vec<_>>().join(" "),
         });
     }
-    Ok(creation_statement(name, captured))
+    let statement = creation_statement(name, captured);
+    let via_root = " WITH (publish_via_partition_root = true);";
+    check_partitions(name, all, captured, statement.trim_end_matches(';').to_owned() + via_root)?;
+    Ok(statement)
 }
 
 /// What an operator would run, without looking at replica identities.

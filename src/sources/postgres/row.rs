@@ -128,7 +128,9 @@ fn key_only<'a>(
         row[target] = match field {
             Field::Text(bytes) => text::read(column.reading, bytes, arena)
                 .map_err(|error| RowFault::Value { column: index, error })?,
-            Field::Null => Value::Null,
+            // The columns of an identity are not null (ALTER TABLE refuses
+            // an index over others): a partition has another identity than the root that it goes by.
+            Field::Null => Value::Absent,
             Field::Unchanged => Value::Unavailable,
         };
     }

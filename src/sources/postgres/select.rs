@@ -1,8 +1,9 @@
 //! The statement that reads a table for the snapshot.
 //!
-//! Each column comes in its type's binary form, or cast to text where the stream's text reader
-//! serves it as well. Casts that print another text than the type's output function are never
-//! asked for: `bpchar` would lose its blanks, `bool` would be spelled out.
+//! Each column comes in its type's binary form, or in its text form where the stream's text reader
+//! serves it as well. The text is that of the type's output function, which the stream uses too,
+//! and never a cast: a cast may print another text (`inet` with its mask, `bool` spelled out), or
+//! be anybody's own function (CREATE CAST).
 
 use crate::config::UnmappedTypes;
 use crate::sources::postgres::catalog::{ColumnFacts, RelationFacts};
@@ -46,7 +47,9 @@ fn expression(column: &ColumnFacts) -> String {
     if mapped(column).is_some_and(|mapped| mapped.binary) {
         name
     } else {
-        format!("{name}::pg_catalog.text")
+        // `format` calls the output function and makes an empty text of a null. Not `IS NOT NULL`,
+        // which is false for a composite that has a null in it.
+        format!("CASE WHEN {name} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {name}) END")
     }
 }
 
@@ -93,15 +96,21 @@ mod tests {
             estimated_rows: -1,
             estimated_bytes: 0,
         };
+        let text = |name: &str| {
+            format!(
+                "CASE WHEN \"{name}\" IS DISTINCT FROM NULL \
+                 THEN pg_catalog.format('%s', \"{name}\") END"
+            )
+        };
+        let (ip, a, tq) = (text("ip"), text("a"), text("tq"));
+        let from = "FROM \"Other Schema\".\"odd\"\"t\") TO STDOUT (FORMAT binary)";
         assert_eq!(
             copy_statement(&facts, UnmappedTypes::Text),
-            "COPY (SELECT \"id\", \"c\", \"ip\"::pg_catalog.text, \"a\"::pg_catalog.text, \
-             \"tq\"::pg_catalog.text FROM \"Other Schema\".\"odd\"\"t\") TO STDOUT (FORMAT binary)"
+            format!("COPY (SELECT \"id\", \"c\", {ip}, {a}, {tq} {from}")
         );
         assert_eq!(
             copy_statement(&facts, UnmappedTypes::Skip),
-            "COPY (SELECT \"id\", \"c\", \"ip\"::pg_catalog.text, \"a\"::pg_catalog.text \
-             FROM \"Other Schema\".\"odd\"\"t\") TO STDOUT (FORMAT binary)"
+            format!("COPY (SELECT \"id\", \"c\", {ip}, {a} {from}")
         );
     }
 }

@@ -7,8 +7,8 @@ use super::catalog::RelationFacts;
 use super::connection::PgConnection;
 use super::error::SourceError;
 use super::snapshot::{self, Outcome, Readers};
-use super::stream::{self, Channels, StreamSettings};
-use crate::config::UnmappedTypes;
+use super::stream::{self, CaughtUp, Channels, StreamSettings};
+use crate::config::{PostgresConfig, UnmappedTypes};
 use crate::offsets::SourceAck;
 use crate::offsets::position::Lsn;
 use crate::sources::{RawSender, Session, SourceFuture};
@@ -26,6 +26,8 @@ pub(super) enum Phase {
 }
 
 pub(super) struct AgainPhase {
+    /// For the stream after it, when the catch-up's connection cannot be kept.
+    pub(super) config: PostgresConfig,
     pub(super) catch_up: StreamPhase,
     pub(super) snapshot: SnapshotPhase,
     pub(super) consistent_point: Lsn,
@@ -87,17 +89,26 @@ async fn run(phase: Phase, channels: Channels) -> Result<(), SourceError> {
 }
 
 async fn run_again(phase: AgainPhase, channels: Channels) -> Result<(), SourceError> {
-    let AgainPhase { catch_up, snapshot, consistent_point, exporter } = phase;
+    let AgainPhase { config, catch_up, snapshot, consistent_point, exporter } = phase;
     let StreamPhase { walsender, settings, from } = catch_up;
     let between = (from, consistent_point);
     let caught_up =
         stream::run_until(walsender, settings.clone(), between, channels.clone()).await?;
-    let Some(walsender) = caught_up else { return Ok(()) };
+    let walsender = match caught_up {
+        CaughtUp::Connected(walsender) => Some(walsender),
+        CaughtUp::Disconnected => None,
+        CaughtUp::Stopped => return Ok(()),
+    };
     let outcome = run_snapshot(snapshot, &channels).await?;
     exporter.close().await;
-    match outcome {
-        Outcome::Closed => Ok(()),
-        Outcome::Complete => stream::run(walsender, settings, consistent_point, channels).await,
+    match (outcome, walsender) {
+        (Outcome::Closed, _) => Ok(()),
+        (Outcome::Complete, Some(walsender)) => {
+            stream::run(walsender, settings, consistent_point, channels).await
+        }
+        (Outcome::Complete, None) => {
+            stream::run_anew(&config, settings, consistent_point, channels).await
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! checkpoint exists, a slot that is not exactly as we left it stops the pipeline, because a new
 //! slot starts at the log's present end and everything between would be lost in silence.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -42,12 +43,37 @@ pub struct SlotFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotPlan {
     Create,
-    /// Left by a snapshot that did not finish, and of no use to the next one.
+    /// Left by a start that did not get as far as sending anything.
     DropAndCreate,
+    /// Rows were sent, and the changes since then, which they need before they are read again,
+    /// are lost with the slot: what was deleted meanwhile stays in the topics.
+    StartOver(Loss),
     /// Left by a snapshot that did not finish: it has the changes since then, which the rows that
     /// were sent already need before they are read again.
     CatchUp,
     Resume,
+}
+
+/// Why the changes since an interrupted snapshot cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    SlotGone,
+    SlotLost,
+    SlotAhead,
+    /// `snapshot.mode` asks for something else now.
+    NotWanted,
+}
+
+impl Loss {
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::SlotGone => "the slot is gone",
+            Self::SlotLost => "the server threw away log that the slot needs",
+            Self::SlotAhead => "the slot was confirmed beyond the checkpoint, not by this pipeline",
+            Self::NotWanted => "`snapshot.mode` is not `initial` any more",
+        }
+    }
 }
 
 /// What the checkpoint says of the slot.
@@ -55,6 +81,8 @@ pub enum SlotPlan {
 pub enum Promise {
     /// No checkpoint.
     Nothing,
+    /// A start was about to make one; nothing was sent.
+    Intended,
     /// A snapshot was begun and not finished; its rows are as of here, or later ones.
     SnapshotBegun(Lsn),
     /// Everything up to here is done.
@@ -71,7 +99,8 @@ pub fn plan(
 ) -> Result<SlotPlan, SourceError> {
     let Some(facts) = found else {
         return match promise {
-            Promise::Nothing | Promise::SnapshotBegun(_) => Ok(SlotPlan::Create),
+            Promise::Nothing | Promise::Intended => Ok(SlotPlan::Create),
+            Promise::SnapshotBegun(_) => Ok(SlotPlan::StartOver(Loss::SlotGone)),
             Promise::DoneUpTo(checkpoint) => {
                 Err(SourceError::SlotMissing { slot: name.to_owned(), checkpoint })
             }
@@ -89,10 +118,12 @@ pub fn plan(
     }
     match promise {
         Promise::Nothing => Err(SourceError::SlotWithoutCheckpoint { slot: name.to_owned() }),
-        // A slot that is ahead was made after the intent to make it, and then no row was sent.
+        // There was none when the intent was saved.
+        Promise::Intended => Ok(SlotPlan::DropAndCreate),
         Promise::SnapshotBegun(position) => Ok(match check_reach(name, facts, position) {
             Ok(()) => SlotPlan::CatchUp,
-            Err(_) => SlotPlan::DropAndCreate,
+            Err(SourceError::SlotAhead { .. }) => SlotPlan::StartOver(Loss::SlotAhead),
+            Err(_) => SlotPlan::StartOver(Loss::SlotLost),
         }),
         Promise::DoneUpTo(checkpoint) => {
             check_reach(name, facts, checkpoint)?;
@@ -190,11 +221,15 @@ pub async fn drop(connection: &mut PgConnection, name: &str) -> Result<(), Sourc
     connection.query("drop the replication slot", &sql).await.map(|_| ())
 }
 
-/// For a slot that lives only as long as its connection, beside the pipeline's own.
+/// For a slot that lives only as long as its connection, beside the pipeline's own. A new name
+/// each time: the one of a killed run stays until the server notices, and in a container every
+/// run has the same process id.
 #[must_use]
 pub fn temporary_name(name: &str) -> String {
+    // Each state has keys of its own, which come from the system's randomness.
+    let random = RandomState::new().hash_one(name);
     // Slot names are ASCII and at most 63 bytes long (`ReplicationSlotValidateName` in `slot.c`).
-    let ending = format!("_again_{}", std::process::id());
+    let ending = format!("_again_{random:016x}");
     let kept = name.get(..name.len().min(63 - ending.len())).unwrap_or_default();
     format!("{kept}{ending}")
 }
@@ -349,12 +384,23 @@ mod tests {
     fn a_slot_is_made_only_where_nothing_was_promised() {
         let done = Promise::DoneUpTo(CHECKPOINT);
         assert_eq!(check(None, Promise::Nothing), "Create");
-        assert_eq!(check(None, Promise::SnapshotBegun(CHECKPOINT)), "Create");
+        assert_eq!(check(None, Promise::Intended), "Create");
         assert_eq!(check(None, done), "SlotMissing");
         assert_eq!(check(Some(slot()), Promise::Nothing), "SlotWithoutCheckpoint");
-        assert_eq!(check(Some(slot()), Promise::SnapshotBegun(CHECKPOINT)), "CatchUp");
-        assert_eq!(check(Some(slot()), Promise::SnapshotBegun(Lsn(99))), "DropAndCreate");
+        assert_eq!(check(Some(slot()), Promise::Intended), "DropAndCreate");
         assert_eq!(check(Some(slot()), done), "Resume");
+    }
+
+    #[test]
+    fn a_slot_that_failed_an_interrupted_snapshot_is_not_replaced_in_silence() {
+        let begun = Promise::SnapshotBegun(CHECKPOINT);
+        assert_eq!(check(None, begun), "StartOver(SlotGone)");
+        assert_eq!(check(Some(slot()), begun), "CatchUp");
+        assert_eq!(check(Some(slot()), Promise::SnapshotBegun(Lsn(99))), "StartOver(SlotAhead)");
+        let lost = SlotFacts { wal_status: Some("lost".into()), ..slot() };
+        assert_eq!(check(Some(lost.clone()), begun), "StartOver(SlotLost)");
+        // Nothing was sent: there is nothing to miss.
+        assert_eq!(check(Some(lost), Promise::Intended), "DropAndCreate");
     }
 
     #[test]
@@ -381,9 +427,26 @@ mod tests {
     #[test]
     fn a_foreign_slot_is_never_dropped_for_a_snapshot() {
         let foreign = SlotFacts { plugin: Some("wal2json".into()), ..slot() };
-        assert_eq!(check(Some(foreign), Promise::SnapshotBegun(CHECKPOINT)), "SlotForeign");
+        assert_eq!(check(Some(foreign.clone()), Promise::SnapshotBegun(CHECKPOINT)), "SlotForeign");
+        assert_eq!(check(Some(foreign), Promise::Intended), "SlotForeign");
         let held = SlotFacts { active: true, ..slot() };
-        assert_eq!(check(Some(held), Promise::SnapshotBegun(CHECKPOINT)), "SlotActive");
+        assert_eq!(check(Some(held.clone()), Promise::SnapshotBegun(CHECKPOINT)), "SlotActive");
+        assert_eq!(check(Some(held), Promise::Intended), "SlotActive");
+    }
+
+    #[test]
+    fn a_temporary_slot_has_a_legal_name_of_its_own_each_time() {
+        for name in ["s", &"x".repeat(63)] {
+            let (first, second) = (temporary_name(name), temporary_name(name));
+            assert_ne!(first, second);
+            assert!(
+                first.starts_with(name.get(..1).unwrap())
+                    && first.contains("_again_")
+                    && first.len() <= 63
+            );
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(first.chars().all(legal), "{first}");
+        }
     }
 
     #[test]

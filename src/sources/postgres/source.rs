@@ -18,7 +18,7 @@ use super::lineage::{self, SystemIdentity};
 use super::preflight::{self, ServerFacts};
 use super::publication::{self, PublicationFacts};
 use super::session::{After, AgainPhase, Phase, PostgresSession, SnapshotPhase, StreamPhase};
-use super::slot::{self, Creation, NewSlot, Promise, SlotPlan};
+use super::slot::{self, Creation, Loss, NewSlot, Promise, SlotPlan};
 use super::snapshot::Readers;
 use super::stream::StreamSettings;
 use crate::config::{PostgresConfig, SnapshotConfig, SnapshotMode, UnmappedTypes};
@@ -70,6 +70,7 @@ struct Server {
 struct Survey {
     plan: SlotPlan,
     publication: PublicationFacts,
+    all: Vec<Listed>,
     captured: Vec<Listed>,
 }
 
@@ -92,6 +93,7 @@ impl Past<'_> {
 
     fn promise(&self) -> Promise {
         match self.checkpoint.snapshot {
+            SnapshotState::Intended => Promise::Intended,
             SnapshotState::Running => Promise::SnapshotBegun(self.position.lsn),
             SnapshotState::Complete | SnapshotState::Skipped => {
                 Promise::DoneUpTo(self.position.lsn)
@@ -116,19 +118,51 @@ impl PostgresSource {
         let captured: Vec<&Listed> = survey.captured.iter().collect();
         let name = &self.config.slot;
         let facts = survey.publication;
-        let to_read = publication::coverage(&self.config.publication.name, &facts, &captured)?;
+        let publication = &self.config.publication.name;
+        let to_read = publication::coverage(publication, &facts, &survey.all, &captured)?;
         match survey.plan {
             SlotPlan::Resume => self.resume(server, past, &facts, &captured).await,
-            SlotPlan::Create => self.begin_anew(server, past, &facts, &to_read).await,
             SlotPlan::CatchUp if self.snapshot.mode == SnapshotMode::Initial => {
                 tracing::warn!(slot = name, "the snapshot was interrupted and begins again");
                 self.begin_again(server, past, &facts, &to_read).await
             }
-            SlotPlan::CatchUp | SlotPlan::DropAndCreate => {
-                tracing::warn!(slot = name, "making the slot again; nothing was streamed from it");
-                slot::drop(&mut server.sql, name).await?;
+            plan @ (SlotPlan::Create
+            | SlotPlan::DropAndCreate
+            | SlotPlan::StartOver(_)
+            | SlotPlan::CatchUp) => {
+                self.make_way(&mut server.sql, plan, &to_read).await?;
                 self.begin_anew(server, past, &facts, &to_read).await
             }
+        }
+    }
+
+    /// Drops the slot that a new one replaces, and says what is lost with it.
+    async fn make_way(
+        &self,
+        sql: &mut PgConnection,
+        plan: SlotPlan,
+        to_read: &[&Listed],
+    ) -> Result<(), SourceError> {
+        let slot = &self.config.slot;
+        let loss = match plan {
+            SlotPlan::Create | SlotPlan::Resume => return Ok(()),
+            SlotPlan::DropAndCreate => {
+                tracing::info!(slot, "making the slot again; nothing was sent since it was made");
+                return slot::drop(sql, slot).await;
+            }
+            SlotPlan::StartOver(loss) => loss,
+            SlotPlan::CatchUp => Loss::NotWanted,
+        };
+        tracing::warn!(
+            slot,
+            reason = loss.reason(),
+            tables = publication::dotted_list(to_read),
+            "starting over after an interrupted snapshot without the changes since: of the rows \
+             that it sent, those that were deleted meanwhile stay in the topics of these tables"
+        );
+        match loss {
+            Loss::SlotGone => Ok(()),
+            Loss::SlotLost | Loss::SlotAhead | Loss::NotWanted => slot::drop(sql, slot).await,
         }
     }
 
@@ -139,13 +173,13 @@ impl PostgresSource {
         let survey = self.survey(&mut server, Promise::Nothing).await?;
         let captured: Vec<&Listed> = survey.captured.iter().collect();
         let name = &self.config.publication.name;
-        let to_read = publication::coverage(name, &survey.publication, &captured)?;
+        let to_read = publication::coverage(name, &survey.publication, &survey.all, &captured)?;
         if self.snapshot.mode != SnapshotMode::NoData {
             preflight::check_readable(&server.about.facts.role, &to_read)?;
         }
         let log_end = server.about.identity.log_end;
         let checkpoint =
-            self.checkpoint(&server.about, None, log_end, Some(SnapshotState::Running));
+            self.checkpoint(&server.about, None, log_end, Some(SnapshotState::Intended));
         server.sql.close().await;
         server.walsender.close().await;
         Ok(checkpoint)
@@ -166,7 +200,7 @@ impl PostgresSource {
         let publication = self.publication(&mut server.sql, plan, &all, &captured).await?;
         self.warn_of(&publication, &captured);
         let captured = captured.into_iter().cloned().collect();
-        Ok(Survey { plan, publication, captured })
+        Ok(Survey { plan, publication, all, captured })
     }
 
     async fn connect(&self) -> Result<Server, SourceError> {
@@ -342,6 +376,7 @@ impl PostgresSource {
         let Server { walsender, about, .. } = server;
         let from = past.as_ref().map(|past| past.position.lsn).unwrap_or_default();
         let phase = Phase::SnapshotAgain(Box::new(AgainPhase {
+            config: self.config.clone(),
             catch_up: self.stream_phase(&about, walsender, from),
             snapshot: SnapshotPhase { readers, tables, unmapped: self.config.unmapped_types },
             consistent_point: made.consistent_point,
@@ -459,8 +494,10 @@ impl PostgresSource {
             resume_from: (snapshot.is_none() || again).then_some(from),
             snapshot,
         };
+        let n_snapshot_tables = decoder.snapshot.as_ref().map_or(0, |facts| facts.tables.len());
         let catalog = CatalogReader::new(Handle::current(), config.clone());
         Started {
+            n_snapshot_tables,
             checkpoint,
             session: Box::new(PostgresSession { phase }),
             decoder: Box::new(Decoder::new(decoder, Box::new(catalog))),

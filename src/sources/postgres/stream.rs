@@ -11,16 +11,17 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{CopyRead, PgConnection};
+use super::connection::{CopyRead, PgConnection, Purpose};
 use super::error::SourceError;
 use super::feedback::Feedback;
 use super::pace::Pace;
 use super::pgoutput::{Frame, Message, parse_frame, parse_message};
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
+use crate::config::PostgresConfig;
 use crate::failpoint;
 use crate::offsets::SourceAck;
 use crate::offsets::position::{Lsn, Position};
@@ -28,6 +29,9 @@ use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 /// How long the server may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the server may take to notice that a connection with a stream was closed.
+const LET_GO: Duration = Duration::from_secs(10);
+const LET_GO_POLL: Duration = Duration::from_millis(250);
 
 /// What a stream is asked for with, and how it is kept alive.
 #[derive(Clone, Debug)]
@@ -64,23 +68,67 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Streams every transaction whose commit lies in `from..until`, and nothing after; gives the
-/// connection back for more. `None` when it was told to stop before.
+/// As [`run`], on a connection made here, where an earlier one was given up in the middle of its
+/// stream: the server lets go of the slot only when it notices.
+pub(super) async fn run_anew(
+    config: &PostgresConfig,
+    settings: StreamSettings,
+    from: Lsn,
+    channels: Channels,
+) -> Result<(), SourceError> {
+    let deadline = Instant::now() + LET_GO;
+    loop {
+        let walsender = PgConnection::connect(config, Purpose::Replication).await?;
+        match run(walsender, settings.clone(), from, channels.clone()).await {
+            Err(error) if is_held(&error) && Instant::now() < deadline => {
+                tracing::debug!(%error, "the server still holds the slot for the last connection");
+            }
+            ended => return ended,
+        }
+        tokio::select! {
+            biased;
+            // 1. Nothing is in hand.
+            () = channels.stop.cancelled() => return Ok(()),
+            // 2. The next try.
+            () = sleep(LET_GO_POLL) => {}
+        }
+    }
+}
+
+/// `object_in_use`: another process streams from the slot (`ReplicationSlotAcquire` in `slot.c`).
+fn is_held(error: &SourceError) -> bool {
+    error.has_code("55006")
+}
+
+/// How a stream with an end ended.
+pub(super) enum CaughtUp {
+    /// There, and the connection is ready for more.
+    Connected(PgConnection),
+    /// There, but the server did not leave the stream in time: it is in the middle of a long
+    /// transaction and sends it to its end, or it is gone. The connection is closed.
+    Disconnected,
+    /// Told to stop before.
+    Stopped,
+}
+
+/// Streams every transaction whose commit lies in `from..until`, and nothing after.
 pub(super) async fn run_until(
     walsender: PgConnection,
     settings: StreamSettings,
     (from, until): (Lsn, Lsn),
     channels: Channels,
-) -> Result<Option<PgConnection>, SourceError> {
+) -> Result<CaughtUp, SourceError> {
     let mut stream = Stream::begin(walsender, settings, from, channels).await?;
     stream.until = Some(until);
     let flow = stream.serve().await?;
-    stream.farewell().await?;
-    match flow {
-        Flow::Reached => Ok(Some(stream.walsender)),
-        Flow::Continue | Flow::End => {
+    let parting = stream.farewell().await?;
+    match (flow, parting) {
+        (Flow::Reached, Parting::Answered) => Ok(CaughtUp::Connected(stream.walsender)),
+        // Dropped, not closed: a server that sends and does not read would not hear it.
+        (Flow::Reached, Parting::Unanswered) => Ok(CaughtUp::Disconnected),
+        (Flow::Continue | Flow::End, _) => {
             stream.walsender.close().await;
-            Ok(None)
+            Ok(CaughtUp::Stopped)
         }
     }
 }
@@ -138,6 +186,12 @@ enum Flow {
     End,
     /// `until` is reached.
     Reached,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Answered,
+    Unanswered,
 }
 
 impl Stream {
@@ -305,7 +359,7 @@ impl Stream {
 
     /// Last acknowledgement, CopyDone, goodbye. Nothing in it can fail the run: what the server
     /// does not hear it does not forget, and that costs a replay at most.
-    async fn farewell(&mut self) -> Result<(), SourceError> {
+    async fn farewell(&mut self) -> Result<Parting, SourceError> {
         let last = self.acks.as_mut().and_then(|acks| acks.borrow_and_update().clone());
         if let Some(ack) = last {
             self.acknowledge(&ack)?;
@@ -317,11 +371,11 @@ impl Stream {
             self.walsender.end_copy("end the stream").await
         };
         match timeout(FAREWELL, goodbye).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => return Ok(Parting::Answered),
             Ok(Err(error)) => tracing::debug!(%error, "the server did not say goodbye"),
             Err(_) => tracing::debug!("the server did not say goodbye in time"),
         }
-        Ok(())
+        Ok(Parting::Unanswered)
     }
 }
 
@@ -397,6 +451,7 @@ fn header(payload: &[u8]) -> Option<Header> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::postgres::error::ServerError;
 
     fn settings() -> StreamSettings {
         StreamSettings {
@@ -451,6 +506,18 @@ mod tests {
         check(&[begin(99), begin(100), begin(101)], 1, true);
         check(&[begin(99), keepalive(100), begin(101)], 1, true);
         check(&[keepalive(100)], 0, true);
+    }
+
+    #[test]
+    fn only_a_slot_that_is_still_held_is_waited_for() {
+        let refused = |code: &str| {
+            let source = Box::new(ServerError { code: code.to_owned(), ..ServerError::default() });
+            is_held(&SourceError::Statement { operation: "start the replication stream", source })
+        };
+        assert!(refused("55006"));
+        // The slot is gone, the slot is of no use, somebody else's trouble.
+        assert!(!refused("42704") && !refused("55000") && !refused("57P03"));
+        assert!(!is_held(&SourceError::Closed { operation: "stream", endpoint: "h:1".into() }));
     }
 
     #[test]

@@ -119,8 +119,10 @@ impl Tables {
                     .find(|f| f.name == column.name && f.type_facts.oid == column.type_oid),
             });
         }
+        let identity = key_by_identity(relation.replica_identity, &columns);
         let key = facts.as_ref().and_then(|facts| key_by_facts(facts, &columns));
-        let key = key.unwrap_or_else(|| key_by_identity(relation.replica_identity, &columns));
+        let key = key.filter(|key| identity.is_empty() || same_columns(key, &identity));
+        let key = key.unwrap_or(identity);
         let path = [relation.schema, relation.table];
         Ok(self.describe(relation.oid, path, columns, key)?)
     }
@@ -254,11 +256,10 @@ impl Tables {
 fn table_column(column: &WireColumn<'_>, mapped: Mapped) -> Column {
     let expression = column
         .facts
-        .filter(|facts| !facts.generated)
+        .filter(|facts| !facts.generated && !is_domain(&facts.type_facts))
         .and_then(|facts| facts.default_expression.as_deref());
-    let base_oid = column.type_facts.as_ref().map_or(column.type_oid, base_oid);
     let default = expression.and_then(|expression| {
-        defaults::parse(expression, base_oid, &mapped.column_type, mapped.reading)
+        defaults::parse(expression, column.type_oid, &mapped.column_type, mapped.reading)
     });
     Column {
         name: column.name.to_owned(),
@@ -268,17 +269,9 @@ fn table_column(column: &WireColumn<'_>, mapped: Mapped) -> Column {
     }
 }
 
-fn base_oid(facts: &TypeFacts) -> u32 {
-    match &facts.kind {
-        TypeKind::Domain { base, .. } => base_oid(base),
-        TypeKind::Base
-        | TypeKind::Enum { .. }
-        | TypeKind::Array { .. }
-        | TypeKind::Composite
-        | TypeKind::Range
-        | TypeKind::Multirange
-        | TypeKind::Pseudo => facts.oid,
-    }
+/// Debezium reads no default of such a column.
+fn is_domain(facts: &TypeFacts) -> bool {
+    matches!(facts.kind, TypeKind::Domain { .. })
 }
 
 fn type_facts(
@@ -301,8 +294,6 @@ fn type_facts(
 /// is another index, that index: an old row holds its columns only, so a delete could not name
 /// the primary key. (Debezium publishes zeros there.)
 fn key_by_facts(facts: &RelationFacts, columns: &[WireColumn<'_>]) -> Option<Vec<usize>> {
-    let same_columns =
-        |a: &[String], b: &[String]| a.len() == b.len() && a.iter().all(|n| b.contains(n));
     let by_index = facts.replica_identity == ReplicaIdentity::Index
         && !facts.identity_index.is_empty()
         && !same_columns(&facts.identity_index, &facts.primary_key);
@@ -318,7 +309,15 @@ fn key_by_facts(facts: &RelationFacts, columns: &[WireColumn<'_>]) -> Option<Vec
 
 /// What the message alone tells: the columns that it marks, unless it marks all of them because
 /// the identity is the whole row (`f`).
+///
+/// A key-only old row holds these and nothing else. Where the catalogue names others, the key was
+/// altered since the row was written, and the rows of then keep the key of then: the columns of
+/// the new one are not in the old rows. Without marks no key-only row can come.
 fn key_by_identity(replica_identity: u8, columns: &[WireColumn<'_>]) -> Vec<usize> {
     let marked = columns.iter().enumerate().filter(|(_, column)| column.identity);
     if replica_identity == b'f' { Vec::new() } else { marked.map(|(index, _)| index).collect() }
+}
+
+fn same_columns<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+    a.len() == b.len() && a.iter().all(|column| b.contains(column))
 }

@@ -111,7 +111,7 @@ impl Scalar {
 pub struct Mapped {
     pub column_type: ColumnType,
     pub reading: Reading,
-    /// The snapshot takes the type's own binary form; otherwise it casts the column to text.
+    /// The snapshot takes the type's own binary form; otherwise its text form.
     pub binary: bool,
 }
 
@@ -211,7 +211,7 @@ fn built_in(oid: u32, type_modifier: i32) -> Option<Mapped> {
         _ => with_precision(oid, precision(type_modifier))?,
     };
     let binary = match scalar {
-        // A cast to text is exactly what the stream sends, and the reader is the same.
+        // The text form is exactly what the stream sends, and the reader is the same.
         Scalar::Money | Scalar::Inet | Scalar::Bits | Scalar::OneBit => false,
         _ => true,
     };

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::schema::{ColumnType, Shape};
-use crate::sources::postgres::catalog::ReplicaIdentity;
+use crate::sources::postgres::catalog::{ReplicaIdentity, TypeKind};
 use crate::sources::postgres::testing::{
     FakeCatalog, Recorder, Wire, column, decode, relation, tuple_of,
 };
 use crate::sources::postgres::types::oid;
+use crate::value::OwnedValue;
 
 const T_KEY: u32 = 16_500;
 const T_OTHER: u32 = 16_600;
@@ -47,10 +48,22 @@ fn commit(commit: u64, end: u64) -> Wire {
 
 /// The first column is the identity unless the whole row is (`f`).
 fn describe(oid: u32, table: &str, identity: u8, columns: &[(&str, u32)]) -> Wire {
+    let n_marked = if identity == b'f' { columns.len() } else { 1 };
+    let marked: Vec<&str> = columns[..n_marked].iter().map(|(name, _)| *name).collect();
+    describe_marked(oid, table, identity, columns, &marked)
+}
+
+fn describe_marked(
+    oid: u32,
+    table: &str,
+    identity: u8,
+    columns: &[(&str, u32)],
+    marked: &[&str],
+) -> Wire {
     let wire = Wire::of(b'R').u32(oid).text("public").text(table).bytes([identity]);
     let mut wire = wire.bytes(u16::try_from(columns.len()).unwrap().to_be_bytes());
-    for (index, (name, oid)) in columns.iter().enumerate() {
-        let flag = u8::from(index == 0 || identity == b'f');
+    for (name, oid) in columns {
+        let flag = u8::from(marked.contains(name));
         wire = wire.bytes([flag]).text(name).u32(*oid).u32(u32::MAX);
     }
     wire
@@ -294,32 +307,80 @@ fn a_bad_value_costs_its_row_and_no_other() {
 #[test]
 fn the_key_is_what_an_old_row_can_give() {
     let columns = [("id", oid::INT4), ("k1", oid::INT4), ("k2", oid::TEXT), ("v", oid::TEXT)];
-    let key = |change: &dyn Fn(&mut RelationFacts)| {
+    let key = |marked: &[&str], change: &dyn Fn(&mut RelationFacts)| {
         let mut facts = relation(T_KEY, "t_index", &columns);
         change(&mut facts);
         let mut decoder = Decoder::new(config(), FakeCatalog::of(&[facts]));
-        let relation = describe(T_KEY, "t_index", b'd', &columns);
+        let identity = if marked.len() == columns.len() { b'f' } else { b'd' };
+        let relation = describe_marked(T_KEY, "t_index", identity, &columns, marked);
         let row = insert(T_KEY, &[Some("1"), Some("1"), Some("a"), None]);
         transaction(&mut decoder, relation, vec![row]).changes[0].table.key.clone()
     };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(key(&|_| {}), [0]);
-    assert_eq!(key(&|facts| facts.primary_key = names(&["k2", "id"])), [2, 0]);
+    let all = ["id", "k1", "k2", "v"];
+    let primary = |facts: &mut RelationFacts| facts.primary_key = names(&["k2", "id"]);
     let by_index = |facts: &mut RelationFacts| {
         facts.replica_identity = ReplicaIdentity::Index;
         facts.identity_index = names(&["k2", "k1"]);
     };
-    assert_eq!(key(&by_index), [2, 1]);
-    assert_eq!(
-        key(&|facts| {
-            facts.primary_key.clear();
-            facts.unique_key = names(&["k1"]);
-        }),
-        [1]
-    );
-    assert_eq!(key(&|facts| facts.primary_key.clear()), [] as [usize; 0]);
+    let unique = |facts: &mut RelationFacts| {
+        facts.primary_key.clear();
+        facts.unique_key = names(&["k1"]);
+    };
+    assert_eq!(key(&["id"], &|_| {}), [0]);
+    assert_eq!(key(&["id", "k2"], &primary), [2, 0]);
+    assert_eq!(key(&["k1", "k2"], &by_index), [2, 1]);
+    // No old row comes without marks, and with a whole one every key can be had.
+    assert_eq!(key(&[], &unique), [1]);
+    assert_eq!(key(&[], &primary), [2, 0]);
+    assert_eq!(key(&all, &primary), [2, 0]);
+    assert_eq!(key(&[], &|facts| facts.primary_key.clear()), [] as [usize; 0]);
     // A key that the stream does not carry is none; what the message marks is.
-    assert_eq!(key(&|facts| facts.primary_key = names(&["renamed"])), [0]);
+    assert_eq!(key(&["id"], &|facts| facts.primary_key = names(&["renamed"])), [0]);
+    // The catalogue is ahead of the stream: the message wins, whether the key has other columns
+    // now, or fewer (two rows of then would be one), or more, or is gone.
+    assert_eq!(key(&["k1"], &primary), [1]);
+    assert_eq!(key(&["id", "k1"], &|_| {}), [0, 1]);
+    assert_eq!(key(&["id"], &primary), [0]);
+    assert_eq!(key(&["id"], &by_index), [0]);
+    assert_eq!(key(&["id"], &unique), [0]);
+}
+
+/// `DROP CONSTRAINT …, ADD PRIMARY KEY (code)` while changes waited in the log: their old rows
+/// hold `id` only, and deletes and key changes were published under `{"code": 0}`.
+#[test]
+fn changes_from_before_an_altered_key_keep_the_key_of_their_time() {
+    let columns = [("id", oid::INT4), ("code", oid::INT4)];
+    let mut facts = relation(T_KEY, "t_key", &columns);
+    facts.primary_key = vec!["code".to_owned()];
+    facts.columns[1].not_null = true;
+    let mut decoder = Decoder::new(config(), FakeCatalog::of(&[facts]));
+    let rows = vec![
+        delete(T_KEY, "K", &[Some("1"), None]),
+        update(T_KEY, Some(("K", &[Some("2"), None])), &[Some("20"), Some("7")]),
+    ];
+    let out = transaction(&mut decoder, describe(T_KEY, "t_key", b'd', &columns), rows);
+    let seen: Vec<_> =
+        out.changes.iter().map(|c| (c.table.key.as_slice(), c.before.as_str())).collect();
+    assert_eq!(seen, [(&[0][..], "key 1 absent"), (&[0][..], "key 2 absent")]);
+}
+
+/// Debezium's reader of the catalogue gives no default where the column's type is a domain.
+#[test]
+fn a_column_of_a_domain_has_no_default() {
+    let columns = [("id", oid::INT4), ("plain", oid::INT4), ("tame", 16_700)];
+    let mut facts = relation(T_KEY, "t_key", &columns);
+    let base = Box::new(facts.columns[1].type_facts.clone());
+    facts.columns[2].type_facts.kind = TypeKind::Domain { base, type_modifier: -1 };
+    for column in &mut facts.columns[1..] {
+        column.default_expression = Some("5".to_owned());
+    }
+    let mut decoder = Decoder::new(config(), FakeCatalog::of(&[facts]));
+    let row = insert(T_KEY, &[Some("1"), Some("2"), Some("3")]);
+    let out = transaction(&mut decoder, describe(T_KEY, "t_key", b'd', &columns), vec![row]);
+    let [_, plain, tame] = &out.changes[0].table.columns[..] else { panic!("three columns") };
+    assert_eq!((&plain.data_type, &plain.default), (&ColumnType::Int32, &Some(OwnedValue::Int(5))));
+    assert_eq!((&tame.data_type, &tame.default), (&ColumnType::Int32, &None));
 }
 
 #[test]

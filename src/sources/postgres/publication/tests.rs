@@ -44,10 +44,17 @@ fn facts(tables: &[&str], via_root: bool) -> PublicationFacts {
 
 /// Names of the tables that a snapshot reads, or of those that are missing.
 fn check(published: &[&str], via_root: bool, captured: &[Listed]) -> String {
+    check_some(published, via_root, captured, captured)
+}
+
+fn check_some(published: &[&str], via_root: bool, all: &[Listed], captured: &[Listed]) -> String {
     let captured: Vec<&Listed> = captured.iter().collect();
-    match coverage("p", &facts(published, via_root), &captured) {
+    match coverage("p", &facts(published, via_root), all, &captured) {
         Ok(read) => read.iter().map(|t| t.table.clone()).collect::<Vec<_>>().join(" "),
         Err(SourceError::PublicationTables { tables, .. }) => format!("missing {tables}"),
+        Err(SourceError::PartitionsLeftOut { tables, partitions, sql, .. }) => {
+            format!("{tables} lose {partitions}: {sql}")
+        }
         Err(error) => format!("{error:?}"),
     }
 }
@@ -68,12 +75,42 @@ fn a_publication_by_root_is_read_by_root() {
     assert_eq!(check(&["t"], true, &[leaf(3, "t_eu", 2)]), "missing public.t_eu");
 }
 
+/// A root was captured alone: its publication named every change by the partition, the filter
+/// dropped all of them, and the run ended well.
+#[test]
+fn a_root_without_its_partitions_is_refused_unless_published_by_root() {
+    let mut unlogged = leaf(6, "t_cache", 2);
+    unlogged.logged = false;
+    let mut middle = root(4, "t_asia");
+    middle.ancestors = vec![2];
+    let mut below = leaf(5, "t_jp", 4);
+    below.ancestors.push(2);
+    let all =
+        [root(2, "t"), leaf(3, "t_eu", 2), middle, below, unlogged, root(7, "u"), listed(8, "v")];
+    let alter = "ALTER PUBLICATION \"p\" SET (publish_via_partition_root = true);";
+    let refused = format!("public.t lose public.t_eu, public.t_jp: {alter}");
+    assert_eq!(check_some(&["t_eu", "t_jp"], false, &all, &all[..1]), refused);
+    assert_eq!(check_some(&["t"], true, &all, &all[..1]), "t");
+    let refused = format!("public.t, public.t_asia lose public.t_jp: {alter}");
+    assert_eq!(check_some(&["t_eu", "t_jp"], false, &all, &all[..3]), refused);
+    assert_eq!(check_some(&["t_eu", "t_jp"], false, &all, &all[..4]), "t t_eu t_asia t_jp");
+    // Without partitions nothing is lost yet, and a leaf alone is its own name.
+    assert_eq!(check_some(&["t_eu"], false, &all, &all[5..6]), "u");
+    assert_eq!(check_some(&["t_eu"], false, &all, &all[1..2]), "t_eu");
+    // And none is made that would be refused at once.
+    let Err(SourceError::PartitionsLeftOut { sql, .. }) = creation("p", &all, &[&all[0]]) else {
+        panic!("a publication was made whose changes are dropped");
+    };
+    let create = "CREATE PUBLICATION \"p\" FOR TABLE \"public\".\"t\"";
+    assert_eq!(sql, format!("{create} WITH (publish_via_partition_root = true);"));
+}
+
 #[test]
 fn an_unpublished_operation_is_refused() {
     let mut facts = facts(&["a"], false);
     facts.pubdelete = false;
     facts.pubtruncate = false;
-    let error = coverage("p", &facts, &[&listed(1, "a")]).unwrap_err();
+    let error = coverage("p", &facts, &[], &[&listed(1, "a")]).unwrap_err();
     assert_eq!(error.to_string(), "use publication `p`: it does not publish delete, truncate");
 }
 
