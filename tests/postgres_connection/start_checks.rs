@@ -280,14 +280,17 @@ async fn another_cluster_database_slot_or_future_is_refused() {
 }
 
 #[tokio::test]
-async fn an_interrupted_snapshot_begins_again_with_a_new_slot() {
+async fn an_interrupted_snapshot_begins_again_behind_the_changes_that_its_slot_has() {
     let server = Server::start("", "");
     server.execute(TABLES).await;
+    let slots = "SELECT string_agg(slot_name || ' ' || confirmed_flush_lsn, ',') \
+                 FROM pg_replication_slots WHERE NOT temporary";
     let first = start(server.config(), None).await.unwrap().checkpoint;
+    let made = server.ask(slots).await;
     server.execute("INSERT INTO a VALUES (1, 'x')").await;
     let second = start(server.config(), Some(&first)).await.unwrap().checkpoint;
-    assert_eq!(second.snapshot, SnapshotState::Running);
-    assert!(lsn(&second) > lsn(&first), "{second:?}");
+    assert_eq!((second.snapshot, lsn(&second)), (SnapshotState::Running, lsn(&first)));
+    assert_eq!(server.ask(slots).await, made, "the slot was kept where it was");
 }
 
 #[tokio::test]
