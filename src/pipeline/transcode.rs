@@ -16,6 +16,7 @@ use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
 use crate::pipeline::report::TableCounts;
+use crate::pipeline::supervise::chain;
 use crate::record::{Batches, Boundary, RecordBatch, TopicId};
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
@@ -221,17 +222,6 @@ fn letter<'a>(
         now_ns,
         ..DeadLetter::default()
     }
-}
-
-fn chain(error: &dyn Diagnose) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The wall clock in nanoseconds since the epoch: read once per batch, not per row.
