@@ -37,8 +37,8 @@ pub mod types;
 
 mod auth;
 mod feedback;
+mod frames;
 mod hints;
-mod pace;
 mod progress;
 mod session;
 mod snapshot;
