@@ -61,6 +61,28 @@ pub fn coverage<'a>(
         let sql = format!("ALTER PUBLICATION {} {via_root}", quote_ident(name));
         check_partitions(name, all, captured, sql)?;
     }
+    let (read, missing) = divide(facts, captured);
+    if missing.is_empty() {
+        return Ok(read);
+    }
+    let list = quoted_list(&missing);
+    Err(SourceError::PublicationTables {
+        publication: name.to_owned(),
+        tables: dotted_list(&missing),
+        sql: format!("ALTER PUBLICATION {} ADD TABLE {list};", quote_ident(name)),
+    })
+}
+
+/// The tables of `captured` whose changes are not in the stream under any captured name.
+pub(super) fn uncovered<'a>(facts: &PublicationFacts, captured: &[&'a Listed]) -> Vec<&'a Listed> {
+    divide(facts, captured).1
+}
+
+/// What a snapshot reads, and what the publication lacks.
+fn divide<'a>(
+    facts: &PublicationFacts,
+    captured: &[&'a Listed],
+) -> (Vec<&'a Listed>, Vec<&'a Listed>) {
     let published: HashSet<(&str, &str)> =
         facts.tables.iter().map(|t| (t.schemaname.as_str(), t.tablename.as_str())).collect();
     let is_published = |table: &Listed| published.contains(&(&*table.schema, &*table.table));
@@ -76,15 +98,7 @@ pub fn coverage<'a>(
             missing.push(*table);
         }
     }
-    if missing.is_empty() {
-        return Ok(read);
-    }
-    let list = quoted_list(&missing);
-    Err(SourceError::PublicationTables {
-        publication: name.to_owned(),
-        tables: dotted_list(&missing),
-        sql: format!("ALTER PUBLICATION {} ADD TABLE {list};", quote_ident(name)),
-    })
+    (read, missing)
 }
 
 /// Without `publish_via_partition_root` (`sql` sets it) a change goes by the name of the partition
@@ -272,4 +286,4 @@ pub async fn create(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,0 +1,190 @@
+//! Looks at the publication again while a session runs: what is taken out of it, or filtered, is
+//! missing in the stream without a word of the server's.
+//!
+//! It looks over a connection of its own. When that one is lost, it is the look that waits, and
+//! never the stream. A table that nobody has published yet is a warning, once; it stops nothing.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::catalog_query::{self, Listed, Sizes};
+use super::connection::{PgConnection, Purpose};
+use super::error::SourceError;
+use super::preflight;
+use super::publication::{self, PublicationFacts};
+use crate::config::PostgresConfig;
+use crate::offsets::SourceAck;
+use crate::sources::{RawSender, Session, SourceFuture};
+
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Tables and publication are read one after the other: a table that is dropped between the two
+/// looks like one that was taken out. It does not look so twice.
+const SECOND_LOOK: Duration = Duration::from_secs(2);
+
+/// A session whose publication is looked after.
+pub(super) struct Watched {
+    pub(super) session: Box<dyn Session>,
+    pub(super) config: PostgresConfig,
+    /// Oids of the tables that were captured and covered when the session began.
+    pub(super) covered: HashSet<u32>,
+}
+
+impl Session for Watched {
+    fn run(
+        self: Box<Self>,
+        out: RawSender,
+        acks: watch::Receiver<Option<SourceAck>>,
+        stop: CancellationToken,
+    ) -> SourceFuture<'static, ()> {
+        let Self { session, config, covered } = *self;
+        let session = session.run(out, acks, stop);
+        let drift = Drift { config, seen: Seen { covered, warned: HashSet::new() } };
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                // 1. The work, and its end.
+                ended = session => ended,
+                // 2. Ends on a drift only. Dropping the session closes its connections; what it
+                // handed on is complete up to there, and the position is saved with it as ever.
+                drift = drift.run() => Err(drift.into()),
+            }
+        })
+    }
+}
+
+struct Drift {
+    config: PostgresConfig,
+    seen: Seen,
+}
+
+impl Drift {
+    async fn run(mut self) -> SourceError {
+        let mut connection = None;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if self.look(&mut connection).await.is_none() {
+                continue;
+            }
+            tokio::time::sleep(SECOND_LOOK).await;
+            if let Some(drift) = self.look(&mut connection).await {
+                return drift;
+            }
+        }
+    }
+
+    /// A drift that loses changes. A look that fails finds none, and connects anew the next time.
+    async fn look(&mut self, connection: &mut Option<PgConnection>) -> Option<SourceError> {
+        match self.try_look(connection.take()).await {
+            Ok((alive, found)) => {
+                *connection = Some(alive);
+                found.err()
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the publication could not be looked at");
+                None
+            }
+        }
+    }
+
+    async fn try_look(
+        &mut self,
+        connection: Option<PgConnection>,
+    ) -> Result<(PgConnection, Result<(), SourceError>), SourceError> {
+        let mut sql = match connection {
+            Some(connection) => connection,
+            None => PgConnection::connect(&self.config, Purpose::Sql).await?,
+        };
+        let all = preflight::tables(&mut sql).await?;
+        let name = &self.config.publication.name;
+        let facts = publication::read(&mut sql, name).await?;
+        let oids: Vec<u32> = self.seen.covered.iter().copied().collect();
+        let relations = catalog_query::relations(&mut sql, &oids, Sizes::Noted).await?;
+        let matching: Vec<&Listed> = all
+            .iter()
+            .filter(|t| t.logged && self.config.tables.matches(&t.schema, &t.table))
+            .collect();
+        let Some(facts) = facts else {
+            let gone = SourceError::PublicationMissing {
+                publication: name.clone(),
+                sql: publication::creation_statement(name, &matching),
+            };
+            return Ok((sql, Err(gone)));
+        };
+        let filtered = publication::check_rows_and_columns(name, &facts, &relations);
+        let found = self.seen.judge(name, &facts, &all, &matching).and(filtered);
+        Ok((sql, found))
+    }
+}
+
+/// What earlier looks saw, by oid.
+struct Seen {
+    covered: HashSet<u32>,
+    warned: HashSet<u32>,
+}
+
+impl Seen {
+    /// # Errors
+    /// When changes of a table that was in the stream are no longer.
+    fn judge(
+        &mut self,
+        name: &str,
+        facts: &PublicationFacts,
+        all: &[Listed],
+        matching: &[&Listed],
+    ) -> Result<(), SourceError> {
+        let missing: HashSet<u32> =
+            publication::uncovered(facts, matching).iter().map(|table| table.oid).collect();
+        match publication::coverage(name, facts, all, matching) {
+            Ok(_) => {}
+            Err(SourceError::PublicationTables { tables, sql, .. })
+                if missing.is_disjoint(&self.covered) =>
+            {
+                if !missing.is_subset(&self.warned) {
+                    tracing::warn!(tables, sql, "tables are asked for and not published");
+                }
+                self.warned.extend(&missing);
+            }
+            Err(error) => return Err(error),
+        }
+        let there = matching.iter().map(|table| table.oid);
+        self.covered.extend(there.filter(|oid| !missing.contains(oid)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::publication::tests::{facts, leaf, listed, root};
+    use super::*;
+
+    #[test]
+    fn only_what_was_covered_before_ends_the_session() {
+        let mut seen = Seen { covered: HashSet::from([1, 2]), warned: HashSet::new() };
+        let mut all = vec![listed(1, "a"), root(2, "t")];
+        let mut judge = |published: &[&str], all: &[Listed]| {
+            let matching: Vec<&Listed> = all.iter().filter(|t| t.table != "t_out").collect();
+            let judged = seen.judge("p", &facts(published, false), all, &matching);
+            (judged.err().map(|error| error.to_string()), seen.warned.len())
+        };
+        assert_eq!(judge(&["a"], &all), (None, 0));
+        // A new partition of a published root, and a new table that nobody has added.
+        all.push(leaf(3, "t_eu", 2));
+        all.push(listed(4, "new"));
+        assert_eq!(judge(&["a", "t_eu"], &all), (None, 1));
+        assert_eq!(judge(&["a", "t_eu"], &all), (None, 1));
+        // Added, and taken out again: from then on its changes would be missed.
+        assert_eq!(judge(&["a", "t_eu", "new"], &all), (None, 1));
+        let gone = |table: &str| Some(format!("use publication `p`: it does not publish {table}"));
+        assert_eq!(judge(&["a", "t_eu"], &all), (gone("public.new"), 1));
+        assert_eq!(judge(&["t_eu", "new"], &all), (gone("public.a"), 1));
+        // Dropped altogether.
+        all.retain(|table| table.table != "a");
+        assert_eq!(judge(&["t_eu", "new"], &all), (None, 1));
+        // A partition that the filter does not take swallows rows of the root.
+        all.push(leaf(5, "t_out", 2));
+        assert!(judge(&["t_eu", "t_out", "new"], &all).0.unwrap().contains("public.t_out"));
+    }
+}
