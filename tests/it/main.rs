@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod basics;
+mod drift;
 mod golden;
 mod interruptions;
 mod ledger;
