@@ -18,6 +18,7 @@ mod python;
 mod secrets;
 mod servers;
 mod snapshot;
+mod test_decoding;
 mod types;
 mod until;
 mod workload;
