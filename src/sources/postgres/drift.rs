@@ -49,21 +49,27 @@ impl Session for Watched {
         let Self { session, config, covered } = *self;
         let session = session.run(out, acks, stop);
         let drift = Drift { config, seen: Seen::new(covered), blind: false };
-        Box::pin(async move {
-            // Ends with this future.
-            let mut watcher = JoinSet::new();
-            watcher.spawn(drift.run());
-            tokio::select! {
-                biased;
-                // 1. Ends on a drift only, and first, because a session with much to read uses up
-                // its task's budget and leaves none for whoever comes after it. Dropping the
-                // session closes its connections; what it handed on is complete up to there, and
-                // the position is saved with it as ever.
-                Some(drift) = watcher.join_next() => Err(found(drift)),
-                // 2. The work, and its end.
-                ended = session => ended,
-            }
-        })
+        Box::pin(until_drift(session, drift.run()))
+    }
+}
+
+/// Ends with the session, or with what `drift` finds.
+async fn until_drift(
+    session: SourceFuture<'static, ()>,
+    drift: impl Future<Output = SourceError> + Send + 'static,
+) -> Result<(), BoxError> {
+    // Ends with this future.
+    let mut watcher = JoinSet::new();
+    watcher.spawn(drift);
+    tokio::select! {
+        biased;
+        // 1. Ends on a drift only, and first, because a session with much to read uses up its
+        // task's budget and leaves none for whoever comes after it. Dropping the session closes its
+        // connections; what it handed on is complete up to there, and the position is saved with
+        // it as ever.
+        Some(drift) = watcher.join_next() => Err(found(drift)),
+        // 2. The work, and its end.
+        ended = session => ended,
     }
 }
 
@@ -193,6 +199,23 @@ impl Seen {
 mod tests {
     use super::super::publication::tests::{facts, leaf, listed, root};
     use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_never_rests_is_ended_by_a_drift_all_the_same() {
+        let busy: SourceFuture<'static, ()> = Box::pin(async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        });
+        let drift = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let (publication, table) = ("p".to_owned(), "t".to_owned());
+            SourceError::PublicationRowFilter { publication, table }
+        };
+        let limit = Duration::from_secs(20);
+        let ended = tokio::time::timeout(limit, until_drift(busy, drift)).await;
+        assert!(ended.expect("it ends").is_err());
+    }
 
     #[test]
     fn only_what_was_covered_before_ends_the_session() {
