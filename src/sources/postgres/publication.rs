@@ -5,7 +5,7 @@
 //! with a new slot. And it must not break anybody: publishing UPDATE and DELETE of a table without
 //! replica identity makes the server refuse those statements to the application.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -109,7 +109,8 @@ fn check_partitions(
     captured: &[&Listed],
     sql: String,
 ) -> Result<(), SourceError> {
-    let is_captured = |oid: &u32| captured.iter().any(|table| table.oid == *oid);
+    let captured_oids: HashSet<u32> = captured.iter().map(|table| table.oid).collect();
+    let is_captured = |oid: &u32| captured_oids.contains(oid);
     let lost: Vec<&Listed> = all
         .iter()
         .filter(|table| !table.partitioned && table.logged && !is_captured(&table.oid))
@@ -151,10 +152,10 @@ pub fn check_rows_and_columns(
     facts: &PublicationFacts,
     relations: &[RelationFacts],
 ) -> Result<(), SourceError> {
+    let by_name: HashMap<(&str, &str), &PublishedTable> =
+        facts.tables.iter().map(|t| ((t.schemaname.as_str(), t.tablename.as_str()), t)).collect();
     for relation in relations {
-        let same =
-            |t: &&PublishedTable| t.schemaname == relation.schema && t.tablename == relation.table;
-        let Some(published) = facts.tables.iter().find(same) else { continue };
+        let Some(published) = by_name.get(&(&*relation.schema, &*relation.table)) else { continue };
         let table = quote_table(&relation.schema, &relation.table);
         if published.rowfilter.is_some() {
             let publication = name.to_owned();
