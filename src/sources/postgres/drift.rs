@@ -1,9 +1,9 @@
 //! Looks at the publication again while a session runs: what is taken out of it, or filtered, is
 //! missing in the stream without a word of the server's.
 //!
-//! It looks over a connection of its own and from a task of its own, so that a look in a large
-//! catalogue keeps no row waiting. A connection that is lost costs looks, never the stream. A table
-//! that nobody has published yet is a warning, once; it stops nothing.
+//! It looks over a connection of its own and takes what it read apart on a thread of its own, so
+//! that a look in a large catalogue keeps no row waiting. A connection that is lost costs looks,
+//! never the stream. A table that nobody has published yet is a warning, once; it stops nothing.
 //!
 //! Known gap: what is taken out and put back between two looks is not seen.
 
@@ -12,6 +12,7 @@ use std::error::Error as _;
 use std::panic;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -58,9 +59,13 @@ async fn until_drift(
     session: SourceFuture<'static, ()>,
     drift: impl Future<Output = SourceError> + Send + 'static,
 ) -> Result<(), BoxError> {
-    // Ends with this future.
+    let gone = CancellationToken::new();
+    let _ends_with_this_future = gone.clone().drop_guard();
+    let runtime = Handle::current();
     let mut watcher = JoinSet::new();
-    watcher.spawn(drift);
+    watcher.spawn_blocking(move || {
+        runtime.block_on(async move { gone.run_until_cancelled(drift).await })
+    });
     tokio::select! {
         biased;
         // 1. Ends on a drift only, and first, because a session with much to read uses up its
@@ -73,9 +78,9 @@ async fn until_drift(
     }
 }
 
-fn found(drift: Result<SourceError, JoinError>) -> BoxError {
+fn found(drift: Result<Option<SourceError>, JoinError>) -> BoxError {
     match drift {
-        Ok(drift) => drift.into(),
+        Ok(drift) => drift.expect("only the end of the waiting future cancels it").into(),
         // Nobody else has the handle, so nobody cancelled it: a panic goes on up.
         Err(error) => panic::resume_unwind(error.into_panic()),
     }
