@@ -36,6 +36,7 @@ pub mod text;
 pub mod types;
 
 mod auth;
+mod drift;
 mod feedback;
 mod frames;
 mod hints;
