@@ -1,10 +1,11 @@
 //! A publication that changes while we stream from it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::postgres::{Database, Postgres, Session};
 use crate::support::tailwater::{Ended, Setup, Tailwater, exit};
-use crate::support::{eventually, seconds};
+use crate::support::{Done, eventually, seconds};
 
 /// A pipeline that looks at its publication every 200 ms.
 fn running(name: &str) -> (Database, Setup, Tailwater) {
@@ -136,4 +137,27 @@ fn a_watcher_that_cannot_look_stops_nothing_and_looks_again_later() {
     assert_eq!(tailwater.said().matches("source is ready").count(), 1, "it was one run");
     session.run(&format!("alter publication {} drop table t", database.name));
     tailwater.wait(seconds(40)).expect(exit::SOURCE, &["does not publish public.t"]);
+}
+
+/// The server's view of a publication names columns as of another moment than its catalogue.
+#[test]
+fn a_start_beside_changes_of_columns_is_not_refused() {
+    let (database, setup, tailwater) = running("restless");
+    tailwater.stop().expect(0, &[]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let session = database.session();
+            while !done.load(Ordering::Relaxed) {
+                session.run("alter table t rename v to w");
+                session.run("alter table t rename w to v");
+            }
+        });
+        let _end = Done(&done);
+        for _ in 0..5 {
+            let tailwater = setup.start();
+            tailwater.ready();
+            tailwater.stop().expect(0, &[]);
+        }
+    });
 }

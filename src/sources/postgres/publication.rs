@@ -32,7 +32,7 @@ pub struct PublicationFacts {
 pub struct PublishedTable {
     pub schemaname: String,
     pub tablename: String,
-    /// Since 15.
+    /// `None` where every column is published. Column lists are there since 15.
     #[serde(default)]
     pub attnames: Option<Vec<String>>,
     /// Since 15.
@@ -239,6 +239,18 @@ pub(super) fn dotted_list(tables: &[&Listed]) -> String {
     tables.iter().map(|table| table.dotted()).collect::<Vec<_>>().join(", ")
 }
 
+/// The view names the columns of every table, whether it has a column list or not, as of a moment
+/// of its own: beside an ALTER TABLE it disagrees with the catalogue. Without a list, of the table
+/// or of one above it, every column is published, and there is nothing to compare. `prattrs` is
+/// there since 15.
+/// <https://www.postgresql.org/docs/current/catalog-pg-publication-rel.html>
+const COLUMNS_WITHOUT_A_LIST: &str = "CASE WHEN EXISTS ( \
+        SELECT FROM pg_catalog.pg_publication_rel r \
+        WHERE r.prpubid = p.oid AND pg_catalog.to_jsonb(r)->>'prattrs' IS NOT NULL \
+            AND (r.prrelid = c.oid OR r.prrelid IN \
+                (SELECT relid FROM pg_catalog.pg_partition_ancestors(c.oid)))) \
+    THEN '{}'::jsonb ELSE '{\"attnames\": null}'::jsonb END";
+
 /// # Errors
 /// When the server cannot be asked.
 pub async fn read(
@@ -247,8 +259,12 @@ pub async fn read(
 ) -> Result<Option<PublicationFacts>, SourceError> {
     let sql = format!(
         "SELECT (pg_catalog.to_jsonb(p) || pg_catalog.jsonb_build_object('tables', coalesce( \
-            (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t)) \
-             FROM pg_catalog.pg_publication_tables t WHERE t.pubname = p.pubname), '[]')))::text \
+            (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) || {COLUMNS_WITHOUT_A_LIST}) \
+             FROM pg_catalog.pg_publication_tables t \
+             LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
+             LEFT JOIN pg_catalog.pg_class c \
+                 ON c.relnamespace = n.oid AND c.relname = t.tablename \
+             WHERE t.pubname = p.pubname), '[]')))::text \
          FROM pg_catalog.pg_publication p WHERE p.pubname = {}",
         quote_literal(name)
     );
