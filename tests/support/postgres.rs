@@ -36,8 +36,8 @@ impl Postgres {
         let base = [
             ("listen_addresses", "127.0.0.1"),
             ("wal_level", "logical"),
-            ("max_wal_senders", "50"),
-            ("max_replication_slots", "50"),
+            ("max_wal_senders", "100"),
+            ("max_replication_slots", "300"),
             ("max_connections", "200"),
             ("shared_buffers", "128MB"),
             // Crashes here are of processes, never of the machine.
