@@ -110,6 +110,9 @@ impl Slots {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let read = file.read_to_string(&mut holder);
+                if holder.trim() == our_name() && read.is_ok() {
+                    return Err(OffsetError::Busy { location: self.location() });
+                }
                 let holder = match (read, holder.trim()) {
                     (Ok(_), text) if !text.is_empty() => text.to_owned(),
                     _ => "another process".to_owned(),
@@ -118,8 +121,7 @@ impl Slots {
             }
             Err(TryLockError::Error(source)) => return Err(self.io("lock", source)),
         }
-        let holder = format!("process {} (boot {})", std::process::id(), boot_id());
-        let note = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+        let note = file.set_len(0).and_then(|()| file.write_all(our_name().as_bytes()));
         note.map_err(|source| self.io("write the lock of", source))?;
         Ok(file)
     }
@@ -288,6 +290,10 @@ fn parse(bytes: &[u8]) -> Result<&[u8], Damage> {
         return Err(Damage::Torn("its checksum is wrong"));
     }
     Ok(payload)
+}
+
+fn our_name() -> String {
+    format!("process {} (boot {})", std::process::id(), boot_id())
 }
 
 /// Tells a lock note of before a reboot from one of now.

@@ -56,6 +56,8 @@ pub enum OffsetError {
     Newer { location: String, found: u32, supported: u32 },
     #[error("lock the offsets at {location}: held by {holder}")]
     Locked { location: String, holder: String },
+    #[error("lock {location}: a save of this process that was given up has not ended")]
+    Busy { location: String },
     #[error("{operation} the offsets topic {topic}")]
     Kafka { operation: &'static str, topic: String, source: rdkafka::error::KafkaError },
     #[error("{operation} the offsets topic {topic}: no answer within {timeout_ms} ms")]
@@ -71,7 +73,8 @@ impl Diagnose for OffsetError {
         match self {
             // A failed write or fsync is never believed again (correctness I10): the run starts
             // over from what can be read back.
-            Self::Io { .. } | Self::Timeout { .. } => Disposition::Reconnect,
+            // Our own lock is held by a save of ours that was given up and still writes.
+            Self::Io { .. } | Self::Timeout { .. } | Self::Busy { .. } => Disposition::Reconnect,
             Self::Kafka { source, .. } => kafka::disposition(source),
             Self::Torn { .. }
             | Self::Foreign { .. }
@@ -91,6 +94,7 @@ impl Diagnose for OffsetError {
             Self::Torn { .. } => Some("restore the file from a backup, or run `tailwater offsets reset` and let the pipeline take a new snapshot".to_owned()),
             Self::Foreign { .. } => Some("give each pipeline its own `offsets` folder or topic, or put back the pipeline's old name".to_owned()),
             Self::Newer { .. } => Some("run the tailwater version that wrote them, or a newer one".to_owned()),
+            Self::Busy { .. } => Some("check the disk under `offsets.file.path`: a write to it takes longer than `delivery.drain_timeout`".to_owned()),
             Self::Locked { .. } => Some("stop the other process first; the lock goes away with it".to_owned()),
             Self::Kafka { .. } | Self::Timeout { .. } => Some("check the brokers, and the rights of this user on the offsets topic (Read, Write, Describe, Create)".to_owned()),
             Self::Unfit { topic, setting: "cleanup.policy", .. } => Some(format!("kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config cleanup.policy=compact")),

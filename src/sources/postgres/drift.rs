@@ -7,7 +7,7 @@
 //!
 //! Known gap: what is taken out and put back between two looks is not seen.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::panic;
 use std::time::Duration;
@@ -36,8 +36,8 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Watched {
     pub(super) session: Box<dyn Session>,
     pub(super) config: PostgresConfig,
-    /// Oids of the tables that were captured and covered when the session began.
-    pub(super) covered: HashSet<u32>,
+    /// Oids and dotted names of the tables that were captured and covered when the session began.
+    pub(super) covered: HashMap<u32, String>,
 }
 
 impl Session for Watched {
@@ -141,7 +141,7 @@ impl Drift {
         let all = preflight::tables(&mut sql).await?;
         let name = &self.config.publication.name;
         let facts = publication::read(&mut sql, name).await?;
-        let oids: Vec<u32> = self.seen.covered.iter().copied().collect();
+        let oids: Vec<u32> = self.seen.covered.keys().copied().collect();
         let relations = catalog_query::relations(&mut sql, &oids, Sizes::Noted).await?;
         let matching: Vec<&Listed> = all
             .iter()
@@ -162,12 +162,12 @@ impl Drift {
 
 /// What earlier looks saw, by oid.
 struct Seen {
-    covered: HashSet<u32>,
+    covered: HashMap<u32, String>,
     warned: HashSet<u32>,
 }
 
 impl Seen {
-    fn new(covered: HashSet<u32>) -> Self {
+    fn new(covered: HashMap<u32, String>) -> Self {
         Self { covered, warned: HashSet::new() }
     }
 
@@ -180,13 +180,18 @@ impl Seen {
         all: &[Listed],
         matching: &[&Listed],
     ) -> Result<(), SourceError> {
-        let missing: HashSet<u32> =
-            publication::uncovered(facts, matching).iter().map(|table| table.oid).collect();
+        self.say_what_left(all, matching);
+        let uncovered = publication::uncovered(facts, matching);
+        let missing: HashSet<u32> = uncovered.iter().map(|table| table.oid).collect();
+        // A table that took the name of one that was in the stream is asked for as that one was.
+        let names: HashSet<&str> = self.covered.values().map(String::as_str).collect();
+        let is_new = |table: &&Listed| {
+            !self.covered.contains_key(&table.oid) && !names.contains(&*table.dotted())
+        };
+        let all_new = uncovered.iter().all(is_new);
         match publication::coverage(name, facts, all, matching) {
             Ok(_) => {}
-            Err(SourceError::PublicationTables { tables, sql, .. })
-                if missing.is_disjoint(&self.covered) =>
-            {
+            Err(SourceError::PublicationTables { tables, sql, .. }) if all_new => {
                 if !missing.is_subset(&self.warned) {
                     tracing::warn!(tables, sql, "tables are asked for and not published");
                 }
@@ -194,9 +199,25 @@ impl Seen {
             }
             Err(error) => return Err(error),
         }
-        let there = matching.iter().map(|table| table.oid);
-        self.covered.extend(there.filter(|oid| !missing.contains(oid)));
+        let there = matching.iter().filter(|table| !missing.contains(&table.oid));
+        self.covered.extend(there.map(|table| (table.oid, table.dotted())));
         Ok(())
+    }
+
+    /// A table that was renamed or moved out of what `tables` asks for: the decoder passes over its
+    /// rows from then on, as it was told to, and somebody should know.
+    fn say_what_left(&mut self, all: &[Listed], matching: &[&Listed]) {
+        let there: HashSet<u32> = matching.iter().map(|table| table.oid).collect();
+        let left = all.iter().filter(|table| !there.contains(&table.oid));
+        for table in left {
+            if let Some(before) = self.covered.remove(&table.oid) {
+                tracing::warn!(
+                    table = before,
+                    now = table.dotted(),
+                    "a captured table is now one that `tables` leaves out: its changes are not captured any more"
+                );
+            }
+        }
     }
 }
 
@@ -224,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_what_was_covered_before_ends_the_session() {
-        let mut seen = Seen::new(HashSet::from([1, 2]));
+        let mut seen = Seen::new(HashMap::from([(1, "public.a".into()), (2, "public.t".into())]));
         let mut all = vec![listed(1, "a"), root(2, "t")];
         let mut judge = |published: &[&str], all: &[Listed]| {
             let matching: Vec<&Listed> = all.iter().filter(|t| t.table != "t_out").collect();
@@ -241,6 +262,9 @@ mod tests {
         assert_eq!(judge(&["a", "t_eu", "new"], &all), (None, 1));
         let gone = |table: &str| Some(format!("use publication `p`: it does not publish {table}"));
         assert_eq!(judge(&["a", "t_eu"], &all), (gone("public.new"), 1));
+        assert_eq!(judge(&["t_eu", "new"], &all), (gone("public.a"), 1));
+        // Another one under its name.
+        all[0] = listed(6, "a");
         assert_eq!(judge(&["t_eu", "new"], &all), (gone("public.a"), 1));
         // Dropped altogether.
         all.retain(|table| table.table != "a");

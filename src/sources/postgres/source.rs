@@ -139,7 +139,7 @@ impl PostgresSource {
             started.session = Box::new(Watched {
                 session: started.session,
                 config: self.config.clone(),
-                covered: captured.iter().map(|table| table.oid).collect(),
+                covered: captured.iter().map(|table| (table.oid, table.dotted())).collect(),
             });
         }
         Ok(started)
