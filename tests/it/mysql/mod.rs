@@ -1,3 +1,7 @@
 //! The MySQL source's rooms against real servers of both kinds.
 
 mod login;
+mod reading;
+mod rows;
+mod start_checks;
+mod stream;
