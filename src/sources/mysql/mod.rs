@@ -5,6 +5,7 @@ pub mod dump;
 pub mod error;
 pub mod lineage;
 pub mod preflight;
+pub mod replicas;
 pub mod session;
 pub mod settings;
 pub mod sql;

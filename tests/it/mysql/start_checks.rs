@@ -6,6 +6,7 @@ use tailwater::sources::mysql::dump::{self, DumpSettings, StartPoint};
 use tailwater::sources::mysql::error::SourceError;
 use tailwater::sources::mysql::lineage;
 use tailwater::sources::mysql::preflight::{self, Gtids, RowImage, ServerFacts};
+use tailwater::sources::mysql::replicas;
 use tailwater::sources::mysql::settings::ConnectSettings;
 
 use super::login::root;
@@ -105,9 +106,9 @@ fn with_user(server: &Server, privileges: &str) -> ConnectSettings {
 fn begin(to: &ConnectSettings, dump: &DumpSettings) -> Result<(), SourceError> {
     let (mut connection, facts) = survey(to)?;
     runtime().block_on(async {
-        preflight::check_server_id(&mut connection, &facts, dump).await?;
+        replicas::check_server_id(&mut connection, &facts, dump).await?;
         let registered = dump::register(&mut connection, dump).await;
-        registered.map_err(|error| preflight::registration_error(error, &facts))
+        registered.map_err(|error| replicas::registration_error(error, &facts))
     })
 }
 
@@ -152,7 +153,7 @@ fn an_id_that_somebody_has_is_refused() {
 }
 
 /// The verdict on a checkpoint.
-fn resume(
+pub(super) fn resume(
     server: &Server,
     uuid: Option<&str>,
     from: StartPoint,

@@ -10,7 +10,7 @@ use super::login::root;
 use super::reading::{Reader, chain, here, kind, settings};
 use crate::support::mysql::{Kind, Server};
 use crate::support::proxy::Proxy;
-use crate::support::seconds;
+use crate::support::{knob, seconds};
 
 fn contains(event: &[u8], text: &str) -> bool {
     event.windows(text.len()).any(|window| window == text.as_bytes())
@@ -130,6 +130,110 @@ fn files_with_and_without_checksums_follow_each_other() {
             reader.finish().unwrap();
         }
     }
+}
+
+/// Kind and body of each event of a file, without its checksum.
+fn events_of_file(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut events = Vec::new();
+    let mut rest = bytes.strip_prefix(b"\xFEbin").unwrap();
+    while !rest.is_empty() {
+        let size = u32::from_le_bytes(rest[9..13].try_into().unwrap()) as usize;
+        let (event, behind) = rest.split_at(size);
+        events.push((event[4], event[19..size - 4].to_vec()));
+        rest = behind;
+    }
+    events
+}
+
+#[test]
+fn what_is_handed_on_is_the_files_byte_for_byte() {
+    for kind in Kind::BOTH {
+        let server = Server::start(kind, &[]);
+        let session = server.session();
+        session.script("create database d; create table d.t (id int primary key, v longtext)");
+        for n in 0..200 {
+            session.run("begin");
+            for m in 0..n % 7 {
+                let length = (n * m * 37) % 20_000;
+                let id = n * 10 + m;
+                session.run(&format!("insert into d.t values ({id}, repeat('x', {length}))"));
+            }
+            session.run(if n % 11 == 0 { "rollback" } else { "commit" });
+            if n % 40 == 0 {
+                session.run("flush binary logs");
+            }
+        }
+        session.run("flush binary logs");
+        let files = session.rows("show binary logs");
+        let files: Vec<_> = files.iter().map(|row| row[0].clone().unwrap()).collect();
+        let from = StartPoint::File { file: files[0].clone(), position: 4 };
+        let mut reader = Reader::start(&root(&server), from, settings("bytes"));
+        let (last, whole) = files.split_last().unwrap();
+        for file in whole {
+            for (kind, body) in events_of_file(&std::fs::read(server.data().join(file)).unwrap()) {
+                let event = loop {
+                    let event = reader.next();
+                    let names = |body: &[u8]| contains(body, file);
+                    let made = event.kind == kind::HEARTBEAT
+                        || event.kind == kind::ROTATE && names(&event.body);
+                    if !made {
+                        break event;
+                    }
+                };
+                assert_eq!(event.kind, kind, "in {file}");
+                assert_eq!(event.body, body, "in {file}");
+            }
+        }
+        assert!(contains(&reader.until(kind::ROTATE).body, last));
+        reader.finish().unwrap();
+    }
+}
+
+/// A place beyond 4 GiB cannot be asked for by position. Nothing but the file's end is behind one
+/// that a transaction left there, and then the next file's beginning will do. `TAILWATER_HUGE=1`
+/// writes such a transaction, which takes a minute and 9 GiB.
+#[test]
+fn a_transaction_of_more_than_4_gib_is_counted_on_and_left_behind() {
+    if knob("TAILWATER_HUGE", 0) == 0 {
+        println!("SKIPPED a_transaction_of_more_than_4_gib_…: TAILWATER_HUGE is not set");
+        return;
+    }
+    let options =
+        ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF", "--skip-innodb-doublewrite"];
+    let server = Server::start(Kind::Mysql, &[&options[..], &["--max-allowed-packet=1G"]].concat());
+    let session = server.session();
+    session.script("create database d; create table d.t (id int, v longblob)");
+    let (_, from) = here(&server);
+    session.run("begin");
+    for n in 0..70 {
+        session.run(&format!("insert into d.t values ({n}, repeat('x', 64000000))"));
+    }
+    session.run("commit");
+    let mut reader = Reader::start(&root(&server), from.clone(), settings("huge"));
+    assert_eq!(reader.rows(70).len(), 70);
+    reader.until(kind::XID);
+    session.run("insert into d.t values (99, 'small')");
+    assert_eq!(reader.rows(1).len(), 1);
+    reader.finish().unwrap();
+    // The end of the large transaction: what the decoder would have kept.
+    let StartPoint::File { file, .. } = from else { panic!("{from:?}") };
+    let sql = format!("show binlog events in '{file}'");
+    let xid = session.rows(&sql).into_iter().rfind(|row| row[2].as_deref() == Some("Xid"));
+    let position: u64 = xid.unwrap()[4].clone().unwrap().parse().unwrap();
+    println!("the transaction ends at {position} as the server counts");
+    let size: u64 = session.rows("show binary logs")[0][1].clone().unwrap().parse().unwrap();
+    assert!(size > 1 << 32);
+    let rotation = 19 + 8 + u64::try_from(file.len()).unwrap() + 4;
+    let resumed = super::start_checks::resume(
+        &server,
+        None,
+        StartPoint::File { file, position: size - rotation },
+    );
+    let next = StartPoint::File { file: "binlog.000002".into(), position: 4 };
+    assert_eq!(resumed.unwrap(), next);
+    let mut reader = Reader::start(&root(&server), next, settings("huge"));
+    assert_eq!(reader.rows(1).len(), 1);
+    reader.finish().unwrap();
 }
 
 #[test]
