@@ -1,7 +1,10 @@
 //! Named places to crash at, for the fault tests. Empty unless the `failpoints` feature is on.
 //!
 //! `FAILPOINTS="checkpointed=3*off->return"` ends the process like a power cut at the fourth time
-//! that the place is passed: no destructor runs, nothing is flushed.
+//! that the place is passed: no destructor runs, nothing is flushed. Waits have names too:
+//! `FAILPOINTS="look=return(100)"` makes that one last 100 ms.
+
+use std::time::Duration;
 
 /// After the first checkpoint became durable, before anything was made on the source.
 pub const INTENDED: &str = "intended";
@@ -20,12 +23,27 @@ pub const CHECKPOINTED: &str = "checkpointed";
 /// After the source was told.
 pub const ACKNOWLEDGED: &str = "acknowledged";
 
+/// Between two looks at a publication.
+pub const LOOK: &str = "look";
+
 /// Dies here if the test says so.
 pub fn hit(name: &'static str) {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(name, |_| -> () { std::process::abort() });
     #[cfg(not(feature = "failpoints"))]
     let _ = name;
+}
+
+/// As long as the test says, or else as `usual`.
+#[must_use]
+pub fn wait(name: &'static str, usual: Duration) -> Duration {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |text: Option<String>| -> Duration {
+        text.and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis)
+    });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+    usual
 }
 
 /// Reads `FAILPOINTS` once, at the start of the process.

@@ -109,11 +109,11 @@ fn print(text: &str) -> Result<exit::Code, Report> {
     }
 }
 
-/// The runtime of everything that waits.
+/// The runtime of everything that waits: one thread. What computes has threads of its own
+/// (transcoder, librdkafka), so a second one here would only pass batches from core to core.
 fn runtime() -> Result<tokio::runtime::Runtime, Report> {
-    tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .thread_name("tailwater")
         .build()
         .map_err(|error| Report::new(exit::Code::Internal, "start the runtime", &error))
 }

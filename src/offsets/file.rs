@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
 
@@ -23,11 +24,15 @@ const HEADER_BYTES: usize = 16;
 /// A checkpoint is a few hundred bytes; anything beyond this is not one.
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
-pub struct FileOffsetStore {
+pub struct FileOffsetStore(Arc<Slots>);
+
+struct Slots {
     folder: PathBuf,
     pipeline: String,
-    /// Held open for the lock alone.
+    /// Held open for the lock alone; a write that nobody waits for any more still holds it.
     _lock: Option<File>,
+    /// One at a time, also where a save was given up and goes on by itself.
+    io: Mutex<()>,
 }
 
 enum Slot {
@@ -42,20 +47,52 @@ impl FileOffsetStore {
     /// # Errors
     /// When the folder cannot be made, or another process holds the lock.
     pub fn open(folder: &Path, pipeline: &str) -> Result<Self, OffsetError> {
-        let mut store = Self::open_readonly(folder, pipeline);
-        store.create_folder().map_err(|source| store.io("create the folder of", source))?;
-        store._lock = Some(store.lock()?);
-        Ok(store)
+        let mut slots = Slots::new(folder, pipeline);
+        slots.create_folder().map_err(|source| slots.io("create the folder of", source))?;
+        slots._lock = Some(slots.lock()?);
+        Ok(Self(Arc::new(slots)))
     }
 
     /// Opens for a look, without the lock.
     #[must_use]
     pub fn open_readonly(folder: &Path, pipeline: &str) -> Self {
-        Self { folder: folder.to_owned(), pipeline: pipeline.to_owned(), _lock: None }
+        Self(Arc::new(Slots::new(folder, pipeline)))
+    }
+
+    /// A disk may take seconds for an fsync: the thread that serves the sockets does not wait.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Slots) -> Result<T, OffsetError> + Send + 'static,
+    ) -> Result<T, OffsetError> {
+        let slots = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = slots.turn();
+            work(&slots)
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(error) => Err(self.0.io(operation, io::Error::other(error))),
+        }
+    }
+}
+
+impl Slots {
+    fn new(folder: &Path, pipeline: &str) -> Self {
+        let (folder, pipeline) = (folder.to_owned(), pipeline.to_owned());
+        Self { folder, pipeline, _lock: None, io: Mutex::new(()) }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn create_folder(&self) -> io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)
+    }
+
+    fn location(&self) -> String {
+        self.path("offsets").display().to_string()
     }
 
     fn lock(&self) -> Result<File, OffsetError> {
@@ -193,21 +230,20 @@ impl FileOffsetStore {
 
 impl OffsetStore for FileOffsetStore {
     fn load(&mut self) -> StoreFuture<'_, Option<Checkpoint>> {
-        Box::pin(std::future::ready(self.load_now()))
+        Box::pin(self.off_thread("read", Slots::load_now))
     }
 
-    /// Blocks its worker for one fsync (tens of microseconds to milliseconds): cheaper than a
-    /// thread hop, and the pipeline waits for it in any case.
     fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
-        Box::pin(std::future::ready(self.save_now(checkpoint)))
+        let checkpoint = checkpoint.clone();
+        Box::pin(self.off_thread("write", move |slots| slots.save_now(&checkpoint)))
     }
 
     fn reset(&mut self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(self.reset_now()))
+        Box::pin(self.off_thread("remove", Slots::reset_now))
     }
 
     fn location(&self) -> String {
-        self.path("offsets").display().to_string()
+        self.0.location()
     }
 }
 

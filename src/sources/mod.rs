@@ -11,7 +11,6 @@ pub mod mysql;
 pub mod postgres;
 
 mod net;
-mod pace;
 mod tls;
 
 use std::future::Future;
@@ -71,8 +70,9 @@ pub struct Started {
 /// * **Durability.** The session tells its database only what arrives as a [`SourceAck`].
 /// * **Backpressure** is the sender's: while it waits for room, keepalives are still answered and
 ///   acknowledgements still sent.
-/// * **Shutdown.** On `stop` it sends the last acknowledgement it got, says goodbye and returns
-///   `Ok`. Dropping the future at any await is safe too: it only costs a replay.
+/// * **Shutdown.** On `stop` it hands on the rest of a transaction that is half handed on, if that
+///   comes soon; sends the last acknowledgement it got, says goodbye and returns `Ok`. Dropping
+///   the future at any await is safe too: it only costs a replay.
 pub trait Session: Send {
     fn run(
         self: Box<Self>,

@@ -10,7 +10,7 @@ use crate::support::postgres::{Database, Postgres};
 use crate::support::proxy::Proxy;
 use crate::support::registry::Registry;
 use crate::support::tailwater::{Setup, exit};
-use crate::support::{eventually, seconds};
+use crate::support::{Done, eventually, seconds};
 
 fn database(name: &str) -> Database {
     let database = Postgres::shared().database(name);
@@ -64,13 +64,14 @@ fn a_stop_under_load_repeats_nothing() {
                 id
             })
         });
+        let end = Done(&done);
         for _ in 0..4 {
             let tailwater = setup.start();
             tailwater.ready();
             std::thread::sleep(seconds(2));
             tailwater.stop().expect(0, &[]);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         let last = writer.join().unwrap();
         setup.catch_up();
         let expected: Vec<i64> = (0..=last).collect();

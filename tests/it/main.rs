@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod basics;
+mod drift;
 mod golden;
 mod interruptions;
 mod ledger;
@@ -18,6 +19,7 @@ mod python;
 mod secrets;
 mod servers;
 mod snapshot;
+mod test_decoding;
 mod types;
 mod until;
 mod workload;

@@ -220,7 +220,7 @@ fn float(kind: Kind, value: &Value) -> String {
 }
 
 /// Two's complement, big-endian, as Java's BigInteger; 128 bits are enough for this workload.
-fn decimal(bytes: &[u8], scale: usize) -> String {
+pub(crate) fn decimal(bytes: &[u8], scale: usize) -> String {
     let sign = if bytes.first().is_some_and(|b| *b >= 128) { -1 } else { 0 };
     let unscaled = bytes.iter().fold(sign, |n: i128, b| n << 8 | i128::from(*b));
     let digits = format!("{:0width$}", unscaled.unsigned_abs(), width = scale + 1);

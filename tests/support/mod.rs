@@ -18,7 +18,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -95,6 +95,15 @@ pub(crate) fn cached(prefix: &str) -> PathBuf {
     found.unwrap_or_else(|| {
         panic!("no {prefix}* in {}: run scripts/servers fetch", cache().display())
     })
+}
+
+/// Ends the work of other threads when it is dropped: when a test fails, too.
+pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Asks again until there is an answer; `None` after `limit`.

@@ -44,13 +44,13 @@ async fn a_write_torn_at_any_byte_leaves_the_one_before() {
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
     store.save(&checkpoint(1)).await.unwrap();
     store.save(&checkpoint(2)).await.unwrap();
-    let whole = std::fs::read(store.slot_path(3)).unwrap();
+    let whole = std::fs::read(store.0.slot_path(3)).unwrap();
     let next = frame(&checkpoint(3));
     for cut in 0..next.len() {
         // The new bytes up to the cut over the old content, as an interrupted write leaves them.
         let mut torn = next[..cut].to_vec();
         torn.extend_from_slice(whole.get(cut..).unwrap_or_default());
-        std::fs::write(store.slot_path(3), &torn).unwrap();
+        std::fs::write(store.0.slot_path(3), &torn).unwrap();
         let loaded = store.load().await.unwrap().unwrap();
         let expected = if torn == next { 3 } else { 2 };
         assert!(loaded == checkpoint(expected), "cut at {cut}");
@@ -63,7 +63,7 @@ async fn when_every_copy_is_damaged_it_is_said_and_not_taken_for_new() {
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
     store.save(&checkpoint(1)).await.unwrap();
     for junk in [&b""[..], b"TW", b"TWOF\x01\0\0\0\xff\xff\xff\xff\0\0\0\0{}", &[0u8; 64]] {
-        std::fs::write(store.slot_path(1), junk).unwrap();
+        std::fs::write(store.0.slot_path(1), junk).unwrap();
         let error = store.load().await.unwrap_err();
         assert!(matches!(error, OffsetError::Torn { .. }), "{error}");
     }
@@ -74,7 +74,7 @@ async fn offsets_of_another_pipeline_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
     store.save(&checkpoint(1)).await.unwrap();
-    std::fs::copy(store.slot_path(1), folder.path().join("other.offsets.b")).unwrap();
+    std::fs::copy(store.0.slot_path(1), folder.path().join("other.offsets.b")).unwrap();
     let error = FileOffsetStore::open(folder.path(), "other").unwrap().load().await.unwrap_err();
     assert!(matches!(error, OffsetError::Foreign { .. }), "{error}");
 }
@@ -85,7 +85,7 @@ async fn a_newer_format_is_refused_by_name() {
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
     let mut bytes = frame(&checkpoint(1));
     bytes[4] = 2;
-    std::fs::write(store.slot_path(1), &bytes).unwrap();
+    std::fs::write(store.0.slot_path(1), &bytes).unwrap();
     let error = store.load().await.unwrap_err();
     assert!(matches!(error, OffsetError::Newer { found: 2, supported: 1, .. }), "{error}");
 }

@@ -22,7 +22,6 @@ use super::error::SourceError;
 use super::inspect::Inspector;
 use super::wire::Frames;
 use crate::offsets::SourceAck;
-use crate::sources::pace::Pace;
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 const OPERATION: &str = "stream";
@@ -68,9 +67,6 @@ struct Stream {
     heard_at: Instant,
     /// Until the first event, the server may still be looking for it.
     silence_limit: Duration,
-    pace: Pace,
-    /// Until when the socket is left alone.
-    rest: Option<Instant>,
 }
 
 /// What ended a wait.
@@ -109,8 +105,6 @@ impl Stream {
             acks: Some(acks),
             stop,
             heard_at: now,
-            pace: Pace::new(now),
-            rest: None,
         })
     }
 
@@ -127,14 +121,12 @@ impl Stream {
                 Event::Read(EventsRead::Events(frames)) => {
                     self.heard_at = Instant::now();
                     self.silence_limit = self.settings.silence_limit;
-                    let n_bytes = frames.data.len();
                     let batch = self.inspected(frames)?;
                     if self.hand_on(batch).await == Flow::End {
                         return Ok(());
                     }
                     // Nobody listened meanwhile: the silence begins anew.
                     self.heard_at = Instant::now();
-                    self.rest = self.pace.after(n_bytes, self.heard_at);
                 }
                 Event::Read(EventsRead::Done) => {
                     let endpoint = self.connection.endpoint().to_owned();
@@ -154,7 +146,7 @@ impl Stream {
             () = self.stop.cancelled() => Event::Stop,
             // 2. Last but for the end, because it is nearly always ready. Cancel-safe: bytes stay
             //    in the buffer.
-            read = read_rested(&mut self.connection, self.rest) => {
+            read = self.connection.read_events(OPERATION) => {
                 Event::Read(read.map_err(|error| refusal(error, &self.connection, &self.settings))?)
             }
             // 3. Nothing for the server in it; the channel only shall not keep an old one.
@@ -205,17 +197,6 @@ impl Stream {
             }
         }
     }
-}
-
-/// Cancel-safe, as the two waits are: bytes stay in the buffer and the rest's end is fixed.
-async fn read_rested(
-    connection: &mut MyConnection,
-    rest: Option<Instant>,
-) -> Result<EventsRead, SourceError> {
-    if let Some(rest) = rest {
-        sleep_until(rest.into()).await;
-    }
-    connection.read_events(OPERATION).await
 }
 
 /// Waits for ever once nobody can acknowledge any more. Cancel-safe.

@@ -71,7 +71,7 @@ fn publication_hint(error: &SourceError) -> Option<String> {
         ),
         SourceError::PublicationColumns { publication, table, .. }
         | SourceError::PublicationRowFilter { publication, table } => format!(
-            "publish the table whole: ALTER PUBLICATION {} DROP TABLE {table}; and ALTER PUBLICATION {} ADD TABLE {table};",
+            "publish the table whole: ALTER PUBLICATION {} DROP TABLE {table}; and ALTER PUBLICATION {} ADD TABLE {table}; what was left out until then is not in the stream",
             quote_ident(publication),
             quote_ident(publication)
         ),

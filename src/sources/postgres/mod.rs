@@ -37,7 +37,9 @@ pub mod types;
 
 mod auth;
 mod channel_binding;
+mod drift;
 mod feedback;
+mod frames;
 mod hints;
 mod progress;
 mod session;

@@ -5,7 +5,7 @@
 //! with a new slot. And it must not break anybody: publishing UPDATE and DELETE of a table without
 //! replica identity makes the server refuse those statements to the application.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -32,7 +32,7 @@ pub struct PublicationFacts {
 pub struct PublishedTable {
     pub schemaname: String,
     pub tablename: String,
-    /// Since 15.
+    /// `None` where every column is published. Column lists are there since 15.
     #[serde(default)]
     pub attnames: Option<Vec<String>>,
     /// Since 15.
@@ -61,6 +61,28 @@ pub fn coverage<'a>(
         let sql = format!("ALTER PUBLICATION {} {via_root}", quote_ident(name));
         check_partitions(name, all, captured, sql)?;
     }
+    let (read, missing) = divide(facts, captured);
+    if missing.is_empty() {
+        return Ok(read);
+    }
+    let list = quoted_list(&missing);
+    Err(SourceError::PublicationTables {
+        publication: name.to_owned(),
+        tables: dotted_list(&missing),
+        sql: format!("ALTER PUBLICATION {} ADD TABLE {list};", quote_ident(name)),
+    })
+}
+
+/// The tables of `captured` whose changes are not in the stream under any captured name.
+pub(super) fn uncovered<'a>(facts: &PublicationFacts, captured: &[&'a Listed]) -> Vec<&'a Listed> {
+    divide(facts, captured).1
+}
+
+/// What a snapshot reads, and what the publication lacks.
+fn divide<'a>(
+    facts: &PublicationFacts,
+    captured: &[&'a Listed],
+) -> (Vec<&'a Listed>, Vec<&'a Listed>) {
     let published: HashSet<(&str, &str)> =
         facts.tables.iter().map(|t| (t.schemaname.as_str(), t.tablename.as_str())).collect();
     let is_published = |table: &Listed| published.contains(&(&*table.schema, &*table.table));
@@ -76,15 +98,7 @@ pub fn coverage<'a>(
             missing.push(*table);
         }
     }
-    if missing.is_empty() {
-        return Ok(read);
-    }
-    let list = quoted_list(&missing);
-    Err(SourceError::PublicationTables {
-        publication: name.to_owned(),
-        tables: dotted_list(&missing),
-        sql: format!("ALTER PUBLICATION {} ADD TABLE {list};", quote_ident(name)),
-    })
+    (read, missing)
 }
 
 /// Without `publish_via_partition_root` (`sql` sets it) a change goes by the name of the partition
@@ -95,7 +109,8 @@ fn check_partitions(
     captured: &[&Listed],
     sql: String,
 ) -> Result<(), SourceError> {
-    let is_captured = |oid: &u32| captured.iter().any(|table| table.oid == *oid);
+    let captured_oids: HashSet<u32> = captured.iter().map(|table| table.oid).collect();
+    let is_captured = |oid: &u32| captured_oids.contains(oid);
     let lost: Vec<&Listed> = all
         .iter()
         .filter(|table| !table.partitioned && table.logged && !is_captured(&table.oid))
@@ -137,10 +152,10 @@ pub fn check_rows_and_columns(
     facts: &PublicationFacts,
     relations: &[RelationFacts],
 ) -> Result<(), SourceError> {
+    let by_name: HashMap<(&str, &str), &PublishedTable> =
+        facts.tables.iter().map(|t| ((t.schemaname.as_str(), t.tablename.as_str()), t)).collect();
     for relation in relations {
-        let same =
-            |t: &&PublishedTable| t.schemaname == relation.schema && t.tablename == relation.table;
-        let Some(published) = facts.tables.iter().find(same) else { continue };
+        let Some(published) = by_name.get(&(&*relation.schema, &*relation.table)) else { continue };
         let table = quote_table(&relation.schema, &relation.table);
         if published.rowfilter.is_some() {
             let publication = name.to_owned();
@@ -224,6 +239,18 @@ pub(super) fn dotted_list(tables: &[&Listed]) -> String {
     tables.iter().map(|table| table.dotted()).collect::<Vec<_>>().join(", ")
 }
 
+/// The view names the columns of every table, whether it has a column list or not, as of a moment
+/// of its own: beside an ALTER TABLE it disagrees with the catalogue. Without a list, of the table
+/// or of one above it, every column is published, and there is nothing to compare. `prattrs` is
+/// there since 15.
+/// <https://www.postgresql.org/docs/current/catalog-pg-publication-rel.html>
+const COLUMNS_WITHOUT_A_LIST: &str = "CASE WHEN EXISTS ( \
+        SELECT FROM pg_catalog.pg_publication_rel r \
+        WHERE r.prpubid = p.oid AND pg_catalog.to_jsonb(r)->>'prattrs' IS NOT NULL \
+            AND (r.prrelid = c.oid OR r.prrelid IN \
+                (SELECT relid FROM pg_catalog.pg_partition_ancestors(c.oid)))) \
+    THEN '{}'::jsonb ELSE '{\"attnames\": null}'::jsonb END";
+
 /// # Errors
 /// When the server cannot be asked.
 pub async fn read(
@@ -232,8 +259,12 @@ pub async fn read(
 ) -> Result<Option<PublicationFacts>, SourceError> {
     let sql = format!(
         "SELECT (pg_catalog.to_jsonb(p) || pg_catalog.jsonb_build_object('tables', coalesce( \
-            (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t)) \
-             FROM pg_catalog.pg_publication_tables t WHERE t.pubname = p.pubname), '[]')))::text \
+            (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) || {COLUMNS_WITHOUT_A_LIST}) \
+             FROM pg_catalog.pg_publication_tables t \
+             LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
+             LEFT JOIN pg_catalog.pg_class c \
+                 ON c.relnamespace = n.oid AND c.relname = t.tablename \
+             WHERE t.pubname = p.pubname), '[]')))::text \
          FROM pg_catalog.pg_publication p WHERE p.pubname = {}",
         quote_literal(name)
     );
@@ -272,4 +303,4 @@ pub async fn create(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -13,6 +13,7 @@ use super::catalog_query::{self, Listed, Sizes};
 use super::catalog_reader::CatalogReader;
 use super::connection::{PgConnection, Purpose};
 use super::decoder::{Decoder, DecoderConfig, SnapshotFacts};
+use super::drift::Watched;
 use super::error::SourceError;
 use super::lineage::{self, SystemIdentity};
 use super::preflight::{self, ServerFacts};
@@ -120,7 +121,7 @@ impl PostgresSource {
         let facts = survey.publication;
         let publication = &self.config.publication.name;
         let to_read = publication::coverage(publication, &facts, &survey.all, &captured)?;
-        match survey.plan {
+        let mut started = match survey.plan {
             SlotPlan::Resume => self.resume(server, past, &facts, &captured).await,
             SlotPlan::CatchUp if self.snapshot.mode == SnapshotMode::Initial => {
                 tracing::warn!(slot = name, "the snapshot was interrupted and begins again");
@@ -133,7 +134,15 @@ impl PostgresSource {
                 self.make_way(&mut server.sql, plan, &to_read).await?;
                 self.begin_anew(server, past, &facts, &to_read).await
             }
+        }?;
+        if self.snapshot.mode != SnapshotMode::InitialOnly {
+            started.session = Box::new(Watched {
+                session: started.session,
+                config: self.config.clone(),
+                covered: captured.iter().map(|table| table.oid).collect(),
+            });
         }
+        Ok(started)
     }
 
     /// Drops the slot that a new one replaces, and says what is lost with it.

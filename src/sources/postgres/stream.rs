@@ -17,16 +17,18 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CopyRead, PgConnection, Purpose};
 use super::error::SourceError;
 use super::feedback::Feedback;
-use super::pgoutput::{Frame, Message, parse_frame, parse_message};
+use super::frames::{BEGIN, COMMIT, Header, cut, cut_behind_commit, header, message_kind};
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
 use crate::config::PostgresConfig;
 use crate::failpoint;
 use crate::offsets::SourceAck;
 use crate::offsets::position::{Lsn, Position};
-use crate::sources::pace::Pace;
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
+/// How long a stop waits for the end of the transaction that is half on its way: without it, its
+/// first half would come again. A longer one is cut, and does.
+const LEAVE: Duration = Duration::from_secs(2);
 /// How long the server may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the server may take to notice that a connection with a stream was closed.
@@ -163,11 +165,12 @@ struct Stream {
     acks: Option<watch::Receiver<Option<SourceAck>>>,
     stop: CancellationToken,
     heard_at: Instant,
-    pace: Pace,
-    /// Until when the socket is left alone.
-    rest: Option<Instant>,
     /// Transactions that commit here or later are somebody else's.
     until: Option<Lsn>,
+    /// Whether the last message that was read lies between a Begin and its Commit.
+    in_transaction: bool,
+    /// Told to stop: until when the end of the transaction is waited for.
+    leaving: Option<Instant>,
 }
 
 /// What ended a wait.
@@ -220,24 +223,29 @@ impl Stream {
             acks,
             stop,
             heard_at: now,
-            pace: Pace::new(now),
-            rest: None,
             until: None,
+            in_transaction: false,
+            leaving: None,
         })
     }
 
     async fn serve(&mut self) -> Result<Flow, SourceError> {
         loop {
             match self.listen().await? {
-                Event::Stop => return Ok(Flow::End),
+                Event::Stop if self.may_leave() => return Ok(Flow::End),
+                Event::Stop => {}
                 Event::Due => self.on_due().await?,
                 Event::Acknowledged(ack) => self.acknowledge(&ack)?,
                 Event::Read(CopyRead::Frames(mut frames)) => {
                     self.heard_at = Instant::now();
+                    if self.leaving.is_some() {
+                        cut_behind_commit(&mut frames);
+                    }
                     self.note(&frames);
-                    let n_bytes = frames.data.len();
                     let reached = self.until.is_some_and(|until| cut(&mut frames, until));
-                    if self.hand_on(frames).await? == Flow::End {
+                    if self.hand_on(frames).await? == Flow::End
+                        || (self.leaving.is_some() && !self.in_transaction)
+                    {
                         return Ok(Flow::End);
                     }
                     if reached {
@@ -245,7 +253,6 @@ impl Stream {
                     }
                     // Nobody listened meanwhile: the silence begins anew.
                     self.heard_at = Instant::now();
-                    self.rest = self.pace.after(n_bytes, self.heard_at);
                 }
                 Event::Read(CopyRead::Done) => {
                     let endpoint = self.walsender.endpoint().to_owned();
@@ -261,14 +268,14 @@ impl Stream {
         let due = self.feedback.due().min(self.heard_at + self.settings.silence_limit);
         Ok(tokio::select! {
             biased;
-            // 1. A stop is final; whatever is still in the socket comes again.
-            () = self.stop.cancelled() => Event::Stop,
+            // 1. Whatever is still in the socket comes again.
+            () = told_to_stop(&self.stop, self.leaving) => Event::Stop,
             // 2. Being late makes the server hang up; it is due seldom, so it starves nobody.
             () = sleep_until(due.into()) => Event::Due,
             // 3. Goes with the next update; cheap.
             ack = next_ack(&mut self.acks) => Event::Acknowledged(ack),
             // 4. Last, because it is nearly always ready. Cancel-safe: bytes stay in the buffer.
-            read = read_rested(&mut self.walsender, self.rest) => Event::Read(read?),
+            read = self.walsender.read_copy("stream") => Event::Read(read?),
         })
     }
 
@@ -286,8 +293,8 @@ impl Stream {
         loop {
             let event = tokio::select! {
                 biased;
-                // 1. The batch is given up: it was never acknowledged and comes again.
-                () = self.stop.cancelled() => Event::Stop,
+                // 1. As above. A batch that is given up was never acknowledged and comes again.
+                () = told_to_stop(&self.stop, self.leaving) => Event::Stop,
                 // 2. As above; only updates, for silence means nothing while nobody listens.
                 () = sleep_until(self.feedback.due().into()) => Event::Due,
                 // 3. As above.
@@ -296,13 +303,25 @@ impl Stream {
                 sent = &mut sent => Event::Sent(sent),
             };
             match event {
-                Event::Stop | Event::Sent(Err(Closed)) => return Ok(Flow::End),
+                Event::Sent(Err(Closed)) => return Ok(Flow::End),
                 Event::Sent(Ok(())) => return Ok(Flow::Continue),
+                Event::Stop if self.leaving.is_some() => return Ok(Flow::End),
+                // With this batch in hand, there is always something to end.
+                Event::Stop => self.leaving = Some(Instant::now() + LEAVE),
                 Event::Due => self.send_status().await?,
                 Event::Acknowledged(ack) => self.acknowledge(&ack)?,
                 Event::Read(_) => {}
             }
         }
+    }
+
+    /// Nothing is in hand, and a stop was told or its time is over.
+    fn may_leave(&mut self) -> bool {
+        if !self.in_transaction || self.leaving.is_some() {
+            return true;
+        }
+        self.leaving = Some(Instant::now() + LEAVE);
+        false
     }
 
     async fn on_due(&mut self) -> Result<(), SourceError> {
@@ -344,7 +363,14 @@ impl Stream {
         for range in &frames.payloads {
             let payload = frames.data.get(range.start as usize..range.end as usize);
             match payload.and_then(header) {
-                Some(Header::Log { start }) => self.feedback.receive(start),
+                Some(Header::Log { start }) => {
+                    self.feedback.receive(start);
+                    match payload.and_then(message_kind) {
+                        Some(BEGIN) => self.in_transaction = true,
+                        Some(COMMIT) => self.in_transaction = false,
+                        Some(_) | None => {}
+                    }
+                }
                 Some(Header::Keepalive { end, wants_answer }) => {
                     self.feedback.receive(end);
                     if wants_answer {
@@ -379,15 +405,12 @@ impl Stream {
     }
 }
 
-/// Cancel-safe, as the two waits are: bytes stay in the buffer and the rest's end is fixed.
-async fn read_rested(
-    walsender: &mut PgConnection,
-    rest: Option<Instant>,
-) -> Result<CopyRead, SourceError> {
-    if let Some(rest) = rest {
-        sleep_until(rest.into()).await;
+/// The stop itself, or the end of its patience. Cancel-safe.
+async fn told_to_stop(stop: &CancellationToken, leaving: Option<Instant>) {
+    match leaving {
+        Some(late) => sleep_until(late.into()).await,
+        None => stop.cancelled().await,
     }
-    walsender.read_copy("stream").await
 }
 
 /// Waits for ever once nobody can acknowledge any more. Cancel-safe.
@@ -403,49 +426,6 @@ async fn next_ack(acks: &mut Option<watch::Receiver<Option<SourceAck>>>) -> Sour
         }
     }
     std::future::pending().await
-}
-
-/// Leaves only what comes before `until`: the first transaction that commits there or later, or a
-/// word that the log has come so far, and everything behind it, goes. Says whether it met one.
-/// Transactions come in the order of their commits, so nothing before `until` is behind it; and a
-/// slot's snapshot holds exactly the transactions whose commit record begins before its
-/// consistent point (`SnapBuildXactNeedsSkip` in `snapbuild.c`).
-fn cut(frames: &mut CopyFrames, until: Lsn) -> bool {
-    let CopyFrames { data, payloads } = frames;
-    let met = payloads.iter().position(|range| {
-        let payload = data.get(range.start as usize..range.end as usize).unwrap_or_default();
-        match parse_frame(payload) {
-            Ok(Frame::Keepalive { end }) => end >= until,
-            Ok(Frame::XLogData { body, .. }) => match parse_message(body) {
-                Ok(Message::Begin { final_lsn, .. }) => final_lsn >= until,
-                // The decoder says what is wrong with it.
-                Ok(_) | Err(_) => false,
-            },
-            Err(_) => false,
-        }
-    });
-    payloads.truncate(met.unwrap_or(payloads.len()));
-    met.is_some()
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Header {
-    Log { start: Lsn },
-    Keepalive { end: Lsn, wants_answer: bool },
-}
-
-/// `w`: start of the data, present end of the log, time. `k`: end of what was sent, time, whether
-/// an answer is wanted.
-/// <https://www.postgresql.org/docs/current/protocol-replication.html>
-fn header(payload: &[u8]) -> Option<Header> {
-    let (kind, rest) = payload.split_first()?;
-    let (lsn, rest) = rest.split_first_chunk::<8>()?;
-    let lsn = Lsn(u64::from_be_bytes(*lsn));
-    match kind {
-        b'w' => Some(Header::Log { start: lsn }),
-        b'k' => Some(Header::Keepalive { end: lsn, wants_answer: *rest.get(8)? == 1 }),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -480,35 +460,6 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_with_an_end_stops_before_the_first_transaction_that_commits_there() {
-        let begin = |commit: u64| {
-            let mut payload = b"w".to_vec();
-            payload.extend_from_slice(&[0; 24]);
-            payload.push(b'B');
-            payload.extend_from_slice(&commit.to_be_bytes());
-            payload.extend_from_slice(&[0; 12]);
-            payload
-        };
-        let keepalive = |end: u64| [&b"k"[..], &end.to_be_bytes(), &[0; 8], &[0]].concat();
-        let check = |payloads: &[Vec<u8>], kept: usize, met: bool| {
-            let mut at = 0;
-            let ranges = payloads.iter().map(|p| {
-                let start = at;
-                at += u32::try_from(p.len()).unwrap();
-                start..at
-            });
-            let ranges = ranges.collect();
-            let mut frames = CopyFrames { data: payloads.concat().into(), payloads: ranges };
-            assert_eq!(cut(&mut frames, Lsn(100)), met);
-            assert_eq!(frames.payloads.len(), kept);
-        };
-        check(&[begin(98), keepalive(99), begin(99)], 3, false);
-        check(&[begin(99), begin(100), begin(101)], 1, true);
-        check(&[begin(99), keepalive(100), begin(101)], 1, true);
-        check(&[keepalive(100)], 0, true);
-    }
-
-    #[test]
     fn only_a_slot_that_is_still_held_is_waited_for() {
         let refused = |code: &str| {
             let source = Box::new(ServerError { code: code.to_owned(), ..ServerError::default() });
@@ -518,23 +469,5 @@ mod tests {
         // The slot is gone, the slot is of no use, somebody else's trouble.
         assert!(!refused("42704") && !refused("55000") && !refused("57P03"));
         assert!(!is_held(&SourceError::Closed { operation: "stream", endpoint: "h:1".into() }));
-    }
-
-    #[test]
-    fn headers_are_read_from_any_bytes() {
-        let keepalive = |wants| [&b"k\0\0\0\0\0\0\0\x09"[..], &[0; 8], &[wants]].concat();
-        assert_eq!(
-            header(&keepalive(1)),
-            Some(Header::Keepalive { end: Lsn(9), wants_answer: true })
-        );
-        assert_eq!(
-            header(&keepalive(0)),
-            Some(Header::Keepalive { end: Lsn(9), wants_answer: false })
-        );
-        assert_eq!(header(&keepalive(1)[..17]), None);
-        assert_eq!(header(b"w\0\0\0\0\0\0\0\x01rest"), Some(Header::Log { start: Lsn(1) }));
-        assert_eq!(header(b"w\0\0"), None);
-        assert_eq!(header(b"x\0\0\0\0\0\0\0\x01"), None);
-        assert_eq!(header(b""), None);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn listed(oid: u32, table: &str) -> Listed {
+pub(crate) fn listed(oid: u32, table: &str) -> Listed {
     Listed {
         oid,
         schema: "public".into(),
@@ -15,15 +15,15 @@ fn listed(oid: u32, table: &str) -> Listed {
     }
 }
 
-fn root(oid: u32, table: &str) -> Listed {
+pub(crate) fn root(oid: u32, table: &str) -> Listed {
     Listed { partitioned: true, ..listed(oid, table) }
 }
 
-fn leaf(oid: u32, table: &str, above: u32) -> Listed {
+pub(crate) fn leaf(oid: u32, table: &str, above: u32) -> Listed {
     Listed { ancestors: vec![above], ..listed(oid, table) }
 }
 
-fn facts(tables: &[&str], via_root: bool) -> PublicationFacts {
+pub(crate) fn facts(tables: &[&str], via_root: bool) -> PublicationFacts {
     PublicationFacts {
         pubinsert: true,
         pubupdate: true,
