@@ -64,6 +64,13 @@ impl<'a> Values<'a> {
                 -9_223_372_036_832_400_000 => i64::MIN,
                 micros => micros,
             }),
+            // A name does not tell the digits of MySQL's columns, and the snapshot of Debezium
+            // leaves out a fraction of zeros: as text, as defaults come.
+            ColumnType::TimestampTz { precision }
+                if digits(json).is_some_and(|digits| digits != *precision) =>
+            {
+                Value::Text(self.text(json))
+            }
             ColumnType::TimestampTz { .. } => timestamp(json.as_str().unwrap()),
             ColumnType::Interval => Value::Interval(Interval { months: 0, days: 0, micros: int() }),
             ColumnType::Geometry => self.geometry(json),
@@ -108,6 +115,12 @@ impl<'a> Values<'a> {
             _ => false,
         }
     }
+}
+
+/// How many digits of a second's fraction a timestamp has; `None` where it is infinite.
+fn digits(json: &Json) -> Option<u8> {
+    let text = json.as_str().unwrap().strip_suffix('Z')?;
+    Some(text.split_once('.').map_or(0, |(_, fraction)| u8::try_from(fraction.len()).unwrap()))
 }
 
 pub(crate) fn owned(value: Value<'_>) -> OwnedValue {

@@ -23,9 +23,9 @@ const THREAD: usize = 9;
 const QUERY: usize = 10;
 
 /// The markers of `source.snapshot` (`SnapshotRecord`).
-pub(crate) mod marker {
+pub mod marker {
     /// Of the stream.
-    pub(crate) const NONE: &str = "false";
+    pub const NONE: &str = "false";
 }
 
 /// What is the same for every table of a source.
@@ -37,7 +37,8 @@ pub struct SourceConstants {
 }
 
 impl SourceConstants {
-    pub(crate) fn layout(&self, database: &str, table: &str) -> Arc<SourceLayout> {
+    #[must_use]
+    pub fn layout(&self, database: &str, table: &str) -> Arc<SourceLayout> {
         let required = |name, kind, value| SourceField { name, kind, optional: false, value };
         let optional = |name, kind, value| SourceField { name, kind, optional: true, value };
         let text = |text: &str| SourceFieldValue::Constant(OwnedValue::Text(text.to_owned()));
@@ -74,27 +75,28 @@ impl SourceConstants {
 
 /// One change's place, from which its slots are filled.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub struct Place<'a> {
     /// Microseconds since 1970. The stream's: of the GTID event (MySQL, `original_commit_timestamp`
     /// is what Debezium takes), otherwise of the event's header, in whole seconds.
-    pub(crate) ts_us: i64,
-    pub(crate) snapshot: &'a str,
+    pub ts_us: i64,
+    pub snapshot: &'a str,
     /// Of the server where the change was made; 0 in a snapshot.
-    pub(crate) server_id: u32,
-    pub(crate) gtid: Option<&'a str>,
-    pub(crate) file: &'a str,
+    pub server_id: u32,
+    pub gtid: Option<&'a str>,
+    pub file: &'a str,
     /// Where the rows event begins; that of the payload for a compressed transaction.
-    pub(crate) pos: u64,
+    pub pos: u64,
     /// Counts the rows of one event, from 0.
-    pub(crate) row: u32,
-    pub(crate) thread: Option<u32>,
+    pub row: u32,
+    pub thread: Option<u32>,
     /// The statement, where the log carries it (`binlog_rows_query_log_events`) and `include_query`
     /// asks for it.
-    pub(crate) query: Option<&'a str>,
+    pub query: Option<&'a str>,
 }
 
 /// The slots of a change, in the arena.
-pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
+#[must_use]
+pub fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
     let text = |text: Option<&'a str>| text.map_or(Value::Null, Value::Text);
     let mut slots = [Value::Null; N_SLOTS];
     slots[TS_MS] = Value::Int(place.ts_us.div_euclid(1000));
