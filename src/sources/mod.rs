@@ -10,6 +10,10 @@
 pub mod mysql;
 pub mod postgres;
 
+mod net;
+mod pace;
+mod tls;
+
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;

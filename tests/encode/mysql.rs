@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 use tailwater::encode::{EncodeOptions, Format, describe};
 use tailwater::schema::json_schema::to_json_schema;
-use tailwater::sources::mysql::catalog::{self, AnswerRow, Flavour, TableFacts};
+use tailwater::sources::mysql::catalog::{self, TableFacts};
+use tailwater::sources::mysql::settings::Flavor;
 use tailwater::sources::mysql::source_block::SourceConstants;
+use tailwater::sources::mysql::sql::Row;
 use tailwater::sources::mysql::table::Tables;
 
 use super::golden::{Config, Golden, Source};
@@ -39,15 +41,15 @@ fn options(prefix: &str) -> EncodeOptions {
 }
 
 /// Every version of every table, by topic.
-fn ours(source: Source, flavour: Flavour) -> BTreeMap<String, Vec<Schemas>> {
+fn ours(source: Source, flavor: Flavor) -> BTreeMap<String, Vec<Schemas>> {
     let prefix = Config::Default.prefix(source);
     let topic_prefix = prefix.clone();
-    let mut tables = Tables::new(SourceConstants { version: "3.6.0.Final", flavour, topic_prefix });
+    let mut tables = Tables::new(SourceConstants { version: "3.6.0.Final", flavor, topic_prefix });
     let text = std::fs::read_to_string(source.folder().join("catalog.jsonl")).unwrap();
     let mut found: BTreeMap<String, Vec<Schemas>> = BTreeMap::new();
     for line in text.lines() {
         let line: Json = serde_json::from_str(line).unwrap();
-        let rows = |name: &str| -> Vec<AnswerRow> {
+        let rows = |name: &str| -> Vec<Row> {
             let rows = line[name].as_array().unwrap().iter();
             let cell = |cell: &Json| cell.as_str().map(str::to_owned);
             rows.map(|row| row.as_array().unwrap().iter().map(cell).collect()).collect()
@@ -55,7 +57,7 @@ fn ours(source: Source, flavour: Flavour) -> BTreeMap<String, Vec<Schemas>> {
         let facts = TableFacts {
             database: prefix.clone(),
             table: line["table"].as_str().unwrap().to_owned(),
-            columns: catalog::columns(&rows("columns"), flavour).unwrap(),
+            columns: catalog::columns(&rows("columns"), flavor).unwrap(),
             key: catalog::key(&rows("indexes")).unwrap(),
             estimated_rows: 0,
             estimated_bytes: 0,
@@ -110,8 +112,8 @@ fn without_differing(
     (key, value)
 }
 
-fn check(source: Source, flavour: Flavour) {
-    let (ours, theirs) = (ours(source, flavour), theirs(source));
+fn check(source: Source, flavor: Flavor) {
+    let (ours, theirs) = (ours(source, flavor), theirs(source));
     let mut used = BTreeSet::new();
     let mut n_compared = 0;
     for (topic, versions) in theirs {
@@ -142,6 +144,6 @@ fn check(source: Source, flavour: Flavour) {
 
 #[test]
 fn catalogues_lead_to_debeziums_schemas() {
-    check(Source::Mysql, Flavour::Mysql);
-    check(Source::Mariadb, Flavour::Mariadb);
+    check(Source::Mysql, Flavor::Mysql);
+    check(Source::Mariadb, Flavor::Mariadb);
 }

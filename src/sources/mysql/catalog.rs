@@ -7,7 +7,8 @@
 //! can be tests.
 
 use crate::sources::BoxError;
-use crate::sources::mysql::sql;
+use crate::sources::mysql::settings::Flavor;
+use crate::sources::mysql::sql::{self, Row};
 use crate::sources::mysql::types::MysqlType;
 
 /// Answers from the catalogue. Blocks the calling thread (the transcoder's own); asked once per
@@ -18,13 +19,6 @@ pub trait Catalog: Send {
     /// # Errors
     /// When the server cannot be asked, or says what cannot be understood.
     fn table(&mut self, database: &str, table: &str) -> Result<Option<TableFacts>, BoxError>;
-}
-
-/// Which of the two servers speaks: they print defaults differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
-    Mysql,
-    Mariadb,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +65,8 @@ pub fn columns_query(database: &str, table: &str) -> String {
         "SELECT column_name, column_type, is_nullable, column_default, extra \
         FROM information_schema.columns WHERE table_schema = {} AND table_name = {} \
         ORDER BY ordinal_position",
-        sql::literal(database),
-        sql::literal(table)
+        sql::quote_literal(database),
+        sql::quote_literal(table)
     )
 }
 
@@ -81,7 +75,7 @@ pub fn columns_query(database: &str, table: &str) -> String {
 /// (<https://dev.mysql.com/doc/refman/8.4/en/show-index.html>).
 #[must_use]
 pub fn indexes_query(database: &str, table: &str) -> String {
-    format!("SHOW INDEX FROM {} FROM {}", sql::name(table), sql::name(database))
+    format!("SHOW INDEX FROM {} FROM {}", sql::quote_ident(table), sql::quote_ident(database))
 }
 
 /// How much there is to read in one table.
@@ -90,13 +84,10 @@ pub fn size_query(database: &str, table: &str) -> String {
     format!(
         "SELECT table_rows, data_length FROM information_schema.tables \
         WHERE table_schema = {} AND table_name = {}",
-        sql::literal(database),
-        sql::literal(table)
+        sql::quote_literal(database),
+        sql::quote_literal(table)
     )
 }
-
-/// One row of an answer in the text protocol.
-pub type AnswerRow = Vec<Option<String>>;
 
 /// The server answered a question about the catalogue in a form that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,16 +98,16 @@ pub struct CatalogError(&'static str);
 ///
 /// # Errors
 /// When a row has not the columns that were asked for.
-pub fn columns(rows: &[AnswerRow], flavour: Flavour) -> Result<Vec<ColumnFacts>, CatalogError> {
-    rows.iter().map(|row| column(row, flavour)).collect()
+pub fn columns(rows: &[Row], flavor: Flavor) -> Result<Vec<ColumnFacts>, CatalogError> {
+    rows.iter().map(|row| column(row, flavor)).collect()
 }
 
-fn column(row: &AnswerRow, flavour: Flavour) -> Result<ColumnFacts, CatalogError> {
+fn column(row: &Row, flavor: Flavor) -> Result<ColumnFacts, CatalogError> {
     let [Some(name), Some(declared), Some(nullable), default, extra] = row.as_slice() else {
         return Err(CatalogError("a column without name, type or nullability"));
     };
     let extra = extra.as_deref().unwrap_or_default().to_ascii_uppercase();
-    let is_expression = flavour == Flavour::Mariadb || extra.contains("DEFAULT_GENERATED");
+    let is_expression = flavor == Flavor::Mariadb || extra.contains("DEFAULT_GENERATED");
     // `STORED GENERATED`, `VIRTUAL GENERATED`: not the same word as `DEFAULT_GENERATED`.
     let generated = extra.split(' ').any(|word| word == "GENERATED");
     Ok(ColumnFacts {
@@ -137,7 +128,7 @@ fn column(row: &AnswerRow, flavour: Flavour) -> Result<ColumnFacts, CatalogError
 ///
 /// # Errors
 /// When a row has not the columns that were asked for.
-pub fn key(rows: &[AnswerRow]) -> Result<Vec<String>, CatalogError> {
+pub fn key(rows: &[Row]) -> Result<Vec<String>, CatalogError> {
     let mut indexes: Vec<Index<'_>> = Vec::new();
     for row in rows {
         // Table, Non_unique, Key_name, Seq_in_index, Column_name, Collation, Cardinality,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use crate::schema::{SourceField, SourceFieldKind, SourceFieldValue, SourceLayout};
-use crate::sources::mysql::catalog::Flavour;
+use crate::sources::mysql::settings::Flavor;
 use crate::value::{OwnedValue, Value};
 
 const N_SLOTS: usize = 11;
@@ -32,7 +32,7 @@ pub mod marker {
 #[derive(Clone, Debug)]
 pub struct SourceConstants {
     pub version: &'static str,
-    pub flavour: Flavour,
+    pub flavor: Flavor,
     pub topic_prefix: String,
 }
 
@@ -46,9 +46,9 @@ impl SourceConstants {
         let null = SourceFieldValue::Constant(OwnedValue::Null);
         let (string, int32, int64) =
             (SourceFieldKind::String, SourceFieldKind::Int32, SourceFieldKind::Int64);
-        let (name, connector) = match self.flavour {
-            Flavour::Mysql => ("io.debezium.connector.mysql.Source", "mysql"),
-            Flavour::Mariadb => ("io.debezium.connector.mariadb.Source", "mariadb"),
+        let (name, connector) = match self.flavor {
+            Flavor::Mysql => ("io.debezium.connector.mysql.Source", "mysql"),
+            Flavor::Mariadb => ("io.debezium.connector.mariadb.Source", "mariadb"),
         };
         let fields = vec![
             required("version", string, text(self.version)),
@@ -121,7 +121,7 @@ mod tests {
     fn slots_follow_the_layout() {
         let constants = SourceConstants {
             version: "3.6.0",
-            flavour: Flavour::Mysql,
+            flavor: Flavor::Mysql,
             topic_prefix: "p".to_owned(),
         };
         let layout = constants.layout("shop", "t");
@@ -167,7 +167,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(layout.name, "io.debezium.connector.mysql.Source");
-        let constants = SourceConstants { flavour: Flavour::Mariadb, ..constants };
+        let constants = SourceConstants { flavor: Flavor::Mariadb, ..constants };
         assert_eq!(constants.layout("a", "b").name, "io.debezium.connector.mariadb.Source");
     }
 }

@@ -19,16 +19,24 @@ pub enum TableError {
 impl TableError {
     pub(crate) fn unknown_type(table: &TableFacts, column: &ColumnFacts) -> Self {
         Self::UnknownType {
-            table: format!("{}.{}", sql::name(&table.database), sql::name(&table.table)),
-            column: sql::name(&column.name),
+            table: format!(
+                "{}.{}",
+                sql::quote_ident(&table.database),
+                sql::quote_ident(&table.table)
+            ),
+            column: sql::quote_ident(&column.name),
             declared: column.declared.clone(),
         }
     }
 
     pub(crate) fn unknown_code(table: &WireTable<'_>, column: &WireColumn<'_>) -> Self {
         Self::UnknownCode {
-            table: format!("{}.{}", sql::name(table.database), sql::name(table.table)),
-            column: sql::name(column.name),
+            table: format!(
+                "{}.{}",
+                sql::quote_ident(table.database),
+                sql::quote_ident(table.table)
+            ),
+            column: sql::quote_ident(column.name),
             code: column.data_type.code,
             metadata: column.data_type.metadata,
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::schema::ColumnType;
-use crate::sources::mysql::catalog::Flavour;
+use crate::sources::mysql::settings::Flavor;
 use crate::value::OwnedValue;
 
 /// Answers with the same facts, or with none.
@@ -14,7 +14,7 @@ impl Catalog for Known {
 
 fn tables() -> Tables {
     let (version, topic_prefix) = ("0", "p".to_owned());
-    Tables::new(SourceConstants { version, flavour: Flavour::Mysql, topic_prefix })
+    Tables::new(SourceConstants { version, flavor: Flavor::Mysql, topic_prefix })
 }
 
 fn column(name: &str, declared: &str, nullable: bool, default: &str) -> ColumnFacts {
