@@ -59,6 +59,7 @@ fn ours(source: Source, flavor: Flavor) -> BTreeMap<String, Vec<Schemas>> {
             table: line["table"].as_str().unwrap().to_owned(),
             columns: catalog::columns(&rows("columns"), flavor).unwrap(),
             key: catalog::key(&rows("indexes")).unwrap(),
+            transactional: true,
             estimated_rows: 0,
             estimated_bytes: 0,
         };

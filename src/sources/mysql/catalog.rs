@@ -30,10 +30,19 @@ pub struct TableFacts {
     /// Column names in the order of the primary key; without one, of the unique index that
     /// Debezium takes instead; empty without either.
     pub key: Vec<String>,
+    /// Read as of one moment by every reader that opened its view at that moment.
+    pub transactional: bool,
     /// `information_schema.tables.table_rows`: an estimate for InnoDB, for the progress of a
     /// snapshot.
     pub estimated_rows: u64,
     pub estimated_bytes: u64,
+}
+
+/// A table as the list of all tables has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    pub database: String,
+    pub table: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +87,16 @@ pub fn indexes_query(database: &str, table: &str) -> String {
     format!("SHOW INDEX FROM {} FROM {}", sql::quote_ident(table), sql::quote_ident(database))
 }
 
-/// How much there is to read in one table.
+/// Every table with rows of its own. MariaDB has `SYSTEM VERSIONED` for tables that keep their past.
+pub const TABLES_QUERY: &str = "SELECT table_schema, table_name FROM information_schema.tables \
+    WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema NOT IN \
+    ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1, 2";
+
+/// The engine of one table, and how much there is to read.
 #[must_use]
 pub fn size_query(database: &str, table: &str) -> String {
     format!(
-        "SELECT table_rows, data_length FROM information_schema.tables \
+        "SELECT engine, table_rows, data_length FROM information_schema.tables \
         WHERE table_schema = {} AND table_name = {}",
         sql::quote_literal(database),
         sql::quote_literal(table)
@@ -93,6 +107,48 @@ pub fn size_query(database: &str, table: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("read the catalogue: {0}")]
 pub struct CatalogError(&'static str);
+
+/// Reads the answer to [`TABLES_QUERY`].
+///
+/// # Errors
+/// When a row has not the columns that were asked for.
+pub fn tables(rows: Vec<Row>) -> Result<Vec<TableName>, CatalogError> {
+    let table = |row: Row| match <[_; 2]>::try_from(row) {
+        Ok([Some(database), Some(table)]) => Ok(TableName { database, table }),
+        _ => Err(CatalogError("a table without name")),
+    };
+    rows.into_iter().map(table).collect()
+}
+
+/// What [`size_query`] is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    pub transactional: bool,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Reads the answer to [`size_query`]; `None` where there is no such table.
+///
+/// # Errors
+/// When the row has not the columns that were asked for.
+pub fn size(rows: &[Row]) -> Result<Option<Size>, CatalogError> {
+    /// Engines that give one view to a transaction, from its beginning on
+    /// (<https://dev.mysql.com/doc/refman/8.4/en/commit.html>).
+    const TRANSACTIONAL: [&str; 2] = ["InnoDB", "ROCKSDB"];
+    let Some(row) = rows.first() else { return Ok(None) };
+    let [engine, rows, bytes] = row.as_slice() else {
+        return Err(CatalogError("a size without engine, rows or bytes"));
+    };
+    let engine = engine.as_deref().unwrap_or_default();
+    // Only estimates: a number that is not there is none.
+    let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
+    Ok(Some(Size {
+        transactional: TRANSACTIONAL.iter().any(|known| known.eq_ignore_ascii_case(engine)),
+        rows: number(rows).unwrap_or(0),
+        bytes: number(bytes).unwrap_or(0),
+    }))
+}
 
 /// Reads the answer to [`columns_query`].
 ///

@@ -4,6 +4,8 @@
 //! [`defaults`] read its answers, [`table`] puts them together with the log's table maps into
 //! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
 //! change comes from.
+//!
+//! A snapshot begins at a [`moment`], and [`snapshot`] reads every table by [`select`]'s statement.
 
 pub mod connection;
 pub mod error;
@@ -12,8 +14,16 @@ pub mod sql;
 pub mod version;
 pub mod wire;
 
+pub mod log_point;
+pub mod moment;
+pub mod snapshot;
+pub mod snapshot_error;
+
 pub mod catalog;
+pub mod catalog_query;
+pub mod catalog_reader;
 pub mod defaults;
+pub mod select;
 pub mod source_block;
 pub mod table;
 pub mod table_error;

@@ -39,7 +39,6 @@ mod auth;
 mod channel_binding;
 mod feedback;
 mod hints;
-mod progress;
 mod session;
 mod snapshot;
 mod stream;

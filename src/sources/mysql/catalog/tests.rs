@@ -81,3 +81,21 @@ fn questions_name_their_table_safely() {
     assert!(columns_query("d'", "t").contains("table_schema = 'd'''"));
     assert!(size_query("d", "t").ends_with("table_name = 't'"));
 }
+
+#[test]
+fn sizes_are_estimates_and_engines_are_not() {
+    let answer = |engine, rows| size(&[row(&[Some(engine), rows, Some("16384")])]).unwrap();
+    let innodb = Size { transactional: true, rows: 3, bytes: 16_384 };
+    assert_eq!(answer("InnoDB", Some("3")), Some(innodb));
+    let myisam = Size { transactional: false, rows: 0, bytes: 16_384 };
+    assert_eq!(answer("MyISAM", None), Some(myisam));
+    assert_eq!(size(&[]).unwrap(), None);
+    assert!(size(&[row(&[Some("InnoDB")])]).is_err());
+}
+
+#[test]
+fn tables_come_with_their_database() {
+    let found = tables(vec![row(&[Some("d"), Some("t")])]).unwrap();
+    assert_eq!(found, [TableName { database: "d".to_owned(), table: "t".to_owned() }]);
+    assert!(tables(vec![row(&[Some("d")])]).is_err());
+}

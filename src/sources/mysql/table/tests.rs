@@ -37,6 +37,7 @@ fn facts(key: &[&str]) -> TableFacts {
             column("f", "float(7,4)", true, "1.5"),
         ],
         key: key.iter().map(|name| (*name).to_owned()).collect(),
+        transactional: true,
         estimated_rows: 0,
         estimated_bytes: 0,
     }
