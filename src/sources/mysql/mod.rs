@@ -39,3 +39,4 @@ mod transport;
 mod calendar;
 mod decimal_text;
 mod quoted;
+pub mod snapshot_rows;
