@@ -11,6 +11,7 @@ mod basics;
 mod golden;
 mod interruptions;
 mod ledger;
+mod mysql;
 mod oracle;
 mod order_law;
 mod python;

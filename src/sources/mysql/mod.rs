@@ -8,7 +8,11 @@
 //! A snapshot begins at a [`moment`], and [`snapshot`] reads every table by [`select`]'s statement.
 
 pub mod connection;
+pub mod dump;
 pub mod error;
+pub mod lineage;
+pub mod preflight;
+pub mod session;
 pub mod settings;
 pub mod sql;
 pub mod version;
@@ -31,9 +35,12 @@ pub mod text;
 pub mod types;
 
 mod auth;
+mod gtid_wire;
 mod handshake;
 mod hints;
+mod inspect;
 mod scramble;
+mod stream;
 mod transport;
 
 mod calendar;

@@ -1,0 +1,3 @@
+//! The MySQL source's rooms against real servers of both kinds.
+
+mod login;
