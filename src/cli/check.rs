@@ -73,5 +73,6 @@ fn mysql(server: &str, source: &MysqlConfig) -> String {
     let MysqlConfig { user, host, port, server_id, .. } = source;
     // A socket has no port.
     let port = if host.starts_with('/') { String::new() } else { format!(":{port}") };
-    format!("{server} {user}@{host}{port}, TLS {:?}, server id {server_id}", source.tls.mode)
+    let id = server_id.map_or_else(|| "made of the name".to_owned(), |id| id.to_string());
+    format!("{server} {user}@{host}{port}, TLS {:?}, server id {id}", source.tls.mode)
 }

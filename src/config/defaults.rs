@@ -9,9 +9,6 @@ pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) const POSTGRES_PORT: u16 = 5432;
 pub(super) const MYSQL_PORT: u16 = 3306;
-pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// Numbers up to here are left to people.
-pub(super) const SERVER_ID_MIN: u32 = 1_000_000;
 pub(super) const LOG_POSITION: LogPosition = LogPosition::Auto;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);

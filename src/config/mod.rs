@@ -91,13 +91,11 @@ pub struct MysqlConfig {
     pub password: Option<Secret>,
     pub tls: TlsConfig,
     pub connect_timeout: Duration,
-    /// Never 0, which the server takes for no number at all.
-    pub server_id: u32,
+    /// `None`: made of the pipeline's name. Never 0, which the server takes for no number at all.
+    pub server_id: Option<u32>,
     /// Patterns over `database.table`.
     pub tables: TableFilter,
     pub position: LogPosition,
-    /// How often the server speaks up while nothing is written.
-    pub heartbeat_interval: Duration,
     /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
     pub silence_limit: Duration,
     /// Largest event or row accepted from the server.

@@ -146,19 +146,17 @@ pub(super) struct Mysql {
     /// `connect.timeout.ms`.
     pub(super) connect_timeout: Option<Span>,
     /// Number by which the server knows this reader; two readers of one number throw each other
-    /// out, and so does a replica's. 1 to 4294967295. Default: made of `pipeline`, above one
-    /// million. Debezium: `database.server.id`.
+    /// out, and so does a replica's. 1 to 4294967295. Default: made of `pipeline`, above two
+    /// billion. Debezium: `database.server.id`.
     pub(super) server_id: Option<u32>,
     /// Which tables are captured. Default: all but the system's. Debezium: `table.include.list`
     /// and `table.exclude.list`; a whole database is `shop.*`.
     pub(super) tables: Option<Tables>,
     /// What a place in the log is made of. Default: `auto`.
     pub(super) position: Option<LogPosition>,
-    /// How often the server speaks up while nothing is written. 1s to 168h; less than
-    /// `silence_limit`. Default: 10s. Debezium: `connect.keep.alive.interval.ms`.
-    pub(super) heartbeat_interval: Option<Span>,
-    /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
-    /// 2s to 168h; more than `heartbeat_interval`. Default: 60s.
+    /// A connection on which nothing arrives for this long counts as dead; the server is asked for
+    /// a heartbeat three times as often. 3s to 168h. Default: 60s. Debezium:
+    /// `connect.keep.alive.interval.ms`.
     pub(super) silence_limit: Option<Span>,
     /// Largest single event (some rows of one statement, in essence) accepted from the server.
     /// 1MiB to 1GiB, which is the server's own limit. Default: 256MiB.

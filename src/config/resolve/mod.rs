@@ -35,10 +35,10 @@ pub(super) fn resolve(
             SourceConfig::Postgres(postgres::resolve(&mut checks, &names, *postgres))
         }
         written::Source::Mysql(mysql) => {
-            SourceConfig::Mysql(mysql::resolve(&mut checks, &names, mysql::MYSQL, *mysql))
+            SourceConfig::Mysql(mysql::resolve(&mut checks, mysql::MYSQL, *mysql))
         }
         written::Source::Mariadb(mysql) => {
-            SourceConfig::Mariadb(mysql::resolve(&mut checks, &names, mysql::MARIADB, *mysql))
+            SourceConfig::Mariadb(mysql::resolve(&mut checks, mysql::MARIADB, *mysql))
         }
     };
     let replicas = match &written.sink {

@@ -22,6 +22,7 @@ pub mod log_point;
 pub mod moment;
 pub mod snapshot;
 pub mod snapshot_error;
+pub mod snapshot_rows;
 
 pub mod catalog;
 pub mod catalog_query;
@@ -46,4 +47,3 @@ mod transport;
 mod calendar;
 mod decimal_text;
 mod quoted;
-pub mod snapshot_rows;

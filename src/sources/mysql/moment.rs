@@ -60,6 +60,8 @@ const DENIED: [u16; 4] = [1227, 1045, 1044, 1142];
 #[derive(Clone, Debug)]
 pub struct MomentSettings {
     pub connect: ConnectSettings,
+    /// As a GRANT names us: `'user'@'host'`.
+    pub account: String,
     pub tables: TableFilter,
     /// At most so many readers.
     pub n_readers: usize,
@@ -225,12 +227,12 @@ async fn without_lock(
         begin(reader).await?;
         return Ok(log_point::of_view(reader).await?);
     }
-    let user = || settings.connect.user.clone();
+    let account = || settings.account.clone();
     let since = Instant::now();
     while since.elapsed() < QUIET_WAIT {
         let before = log_point::read(reader).await?;
         if before.gtids.is_none() {
-            return Err(SnapshotError::NoLock { user: user() });
+            return Err(SnapshotError::NoLock { account: account() });
         }
         begin(reader).await?;
         if log_point::read(reader).await? == before {
@@ -239,7 +241,7 @@ async fn without_lock(
         reader.query(BEGIN, "ROLLBACK").await?;
         tokio::time::sleep(QUIET_REST).await;
     }
-    Err(SnapshotError::NoQuietMoment { user: user(), seconds: QUIET_WAIT.as_secs() })
+    Err(SnapshotError::NoQuietMoment { account: account(), seconds: QUIET_WAIT.as_secs() })
 }
 
 async fn begin(reader: &mut MyConnection) -> Result<(), SourceError> {

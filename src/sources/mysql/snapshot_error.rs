@@ -14,13 +14,13 @@ pub enum SnapshotError {
     #[error("begin the snapshot: tables were altered each of the {attempts} times that it began")]
     Restless { attempts: u32 },
     #[error(
-        "begin the snapshot: no moment without a commit was found within {seconds} s, and `{user}` may not lock the tables for one"
+        "begin the snapshot: no moment without a commit was found within {seconds} s, and {account} may not lock the tables for one"
     )]
-    NoQuietMoment { user: String, seconds: u64 },
+    NoQuietMoment { account: String, seconds: u64 },
     #[error(
-        "begin the snapshot: `{user}` may not lock the tables for a moment, and without GTIDs there is no other way to know where it begins"
+        "begin the snapshot: {account} may not lock the tables for a moment, and without GTIDs there is no other way to know where it begins"
     )]
-    NoLock { user: String },
+    NoLock { account: String },
     #[error("read {table} for the snapshot: it was altered since the snapshot began")]
     TableChanged { table: String },
     #[error("read the tables: a reader ended without a word: {detail}")]
@@ -48,18 +48,18 @@ impl Diagnose for SnapshotError {
     }
 
     fn hint(&self) -> Option<String> {
-        let grant = |user: &str| format!("GRANT RELOAD ON *.* TO '{user}'");
+        let grant = |account: &str| format!("GRANT RELOAD ON *.* TO {account};");
         match self {
             Self::Source(error) => error.hint(),
             Self::Table(error) => error.hint(),
             Self::Restless { .. } | Self::TableChanged { .. } => {
                 Some("the snapshot begins again by itself; alter tables after it".to_owned())
             }
-            Self::NoQuietMoment { user, .. } => {
-                Some(format!("{}; the lock is held for milliseconds", grant(user)))
+            Self::NoQuietMoment { account, .. } => {
+                Some(format!("{} -- the lock is held for milliseconds", grant(account)))
             }
-            Self::NoLock { user } => {
-                Some(format!("{}, or switch GTIDs on (gtid_mode = ON)", grant(user)))
+            Self::NoLock { account } => {
+                Some(format!("{} -- or switch GTIDs on (gtid_mode = ON)", grant(account)))
             }
             Self::ReaderLost { .. } => None,
         }

@@ -82,7 +82,7 @@ impl Diagnose for SnapshotRowError {
 }
 
 #[derive(Debug)]
-pub(crate) struct SnapshotRows {
+pub struct SnapshotRows {
     facts: SnapshotFacts,
     /// By the number that the session gives them.
     tables: Vec<SnapshotTable>,
@@ -106,7 +106,8 @@ struct SnapshotTable {
 
 impl SnapshotRows {
     /// `server` is what identifies the server in the ids of events.
-    pub(crate) fn new(facts: SnapshotFacts, server: &str) -> Self {
+    #[must_use]
+    pub fn new(facts: SnapshotFacts, server: &str) -> Self {
         let LogPoint { file, offset, .. } = &facts.point;
         let tables = facts.tables.iter().map(|table| SnapshotTable {
             id: format!("{server}-snapshot-{file}:{offset}-{}.{}", table.database, table.table),
@@ -118,11 +119,14 @@ impl SnapshotRows {
         Self { facts, tables, first, last: None }
     }
 
-    pub(crate) fn facts(&self) -> &SnapshotFacts {
+    #[must_use]
+    pub fn facts(&self) -> &SnapshotFacts {
         &self.facts
     }
 
-    pub(crate) fn rows(
+    /// # Errors
+    /// When the batch makes no sense, or a row is refused.
+    pub fn rows(
         &mut self,
         number: u32,
         raw: &RawBatch,
@@ -157,11 +161,9 @@ impl SnapshotRows {
         Ok(())
     }
 
-    pub(crate) fn table_end(
-        &mut self,
-        number: u32,
-        context: &mut Context<'_>,
-    ) -> Result<(), BoxError> {
+    /// # Errors
+    /// When the table ended before, or its last row is refused.
+    pub fn table_end(&mut self, number: u32, context: &mut Context<'_>) -> Result<(), BoxError> {
         let index = self.index(number)?;
         let table = &mut self.tables[index];
         if table.ended {
@@ -190,7 +192,9 @@ impl SnapshotRows {
         }
     }
 
-    pub(crate) fn end(mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
+    /// # Errors
+    /// When a table did not end, or the last row is refused.
+    pub fn end(mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
         if self.tables.iter().any(|table| !table.ended) {
             return Err(SnapshotRowsError::Order("it ended before all of its tables").into());
         }
@@ -287,10 +291,10 @@ enum IsLast {
 }
 
 /// What the work on one batch needs besides its rows.
-pub(crate) struct Context<'c> {
-    pub(crate) arena: &'c Bump,
-    pub(crate) tables: &'c mut Tables,
-    pub(crate) out: &'c mut dyn ChangeHandler,
+pub struct Context<'c> {
+    pub arena: &'c Bump,
+    pub tables: &'c mut Tables,
+    pub out: &'c mut dyn ChangeHandler,
 }
 
 #[derive(Debug)]
