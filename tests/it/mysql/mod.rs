@@ -1,3 +1,4 @@
 //! The MySQL source's rooms against real servers of both kinds.
 
 mod login;
+mod snapshot;
