@@ -153,7 +153,10 @@ fn golden_rows(kind: Kind) -> BTreeMap<String, Vec<Json>> {
 fn the_snapshot_of_the_golden_tables_is_debeziums() {
     for kind in Kind::BOTH {
         let server = Server::shared(kind);
-        let prefix = format!("{}_default", &kind.name()[..2]);
+        let prefix = match kind {
+            Kind::Mysql => "my_default",
+            Kind::Mariadb => "ma_default",
+        };
         server.run(&format!("drop database if exists {prefix}"));
         server.run(&format!("create database {prefix} character set utf8mb4"));
         let session = server.session();
@@ -163,7 +166,7 @@ fn the_snapshot_of_the_golden_tables_is_debeziums() {
         }
         let topics = Arc::new(Topics::default());
         let options = EncodeOptions {
-            topic_prefix: prefix.clone(),
+            topic_prefix: prefix.to_owned(),
             format: Format::Json { schemas: true },
             tombstones: true,
             id_header: false,
@@ -171,7 +174,7 @@ fn the_snapshot_of_the_golden_tables_is_debeziums() {
         };
         let encoder = Encoder::new(options, Arc::clone(&topics), Box::new(NoIds));
         let mut out = Encode { encoder, topics, records: BTreeMap::new() };
-        take(server, &settings(server, &prefix), &prefix, &mut out).unwrap();
+        take(server, &settings(server, prefix), prefix, &mut out).unwrap();
         compare(kind, &out.records, &golden_rows(kind));
     }
 }
@@ -196,7 +199,7 @@ fn compare(
                 let differs = DIFFERENT.iter().any(|(t, c, _)| (*t, *c) == (table, name.as_str()));
                 // The clock's.
                 let skipped = (table, name.as_str()) == ("t_default", "ts");
-                if !skipped && !(differs && *value != expected[name]) {
+                if !skipped && (!differs || *value == expected[name]) {
                     n_values += 1;
                     assert_eq!(value, &expected[name], "{kind:?} {topic}.{name}");
                 }
