@@ -77,15 +77,16 @@ impl Server {
         let status =
             Command::new("cp").arg("-a").arg(&template).arg(folder.join("data")).status().unwrap();
         assert!(status.success(), "copy {}", template.display());
-        let server = Self {
-            kind,
-            port: free_port(),
-            folder,
-            options: options.iter().map(|&option| option.to_owned()).collect(),
-            process: Mutex::new(None),
-        };
-        server.resume();
-        server
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self { kind, port: 0, folder, options, process: Mutex::new(None) };
+        // Between asking for a free port and listening on it lies a second, and other servers.
+        for _ in 0..5 {
+            server.port = free_port();
+            if server.try_resume(&[]) {
+                return server;
+            }
+        }
+        panic!("{} did not start: {}", kind.program(), tail(&server.log()));
     }
 
     /// Starts the server again after [`Self::stop`].
@@ -95,6 +96,11 @@ impl Server {
 
     /// ... with further options for this time.
     pub(crate) fn resume_with(&self, more: &[&str]) {
+        let program = self.kind.program();
+        assert!(self.try_resume(more), "{program} did not start: {}", tail(&self.log()));
+    }
+
+    fn try_resume(&self, more: &[&str]) -> bool {
         let root = cached(self.kind.name()).join("root/usr");
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8(user).unwrap();
@@ -126,7 +132,7 @@ impl Server {
         let all = base.iter().chain(self.kind.options()).chain(more);
         args.extend(all.map(|&option| option.to_owned()));
         args.extend(self.options.iter().cloned());
-        let log = self.folder.join("log");
+        let log = self.log();
         let spec = Spec {
             program: &cached(self.kind.name()).join("bin").join(self.kind.program()),
             args,
@@ -136,9 +142,17 @@ impl Server {
             stdout: log.clone(),
             stderr: log.clone(),
         };
-        *self.process.lock().unwrap() = Some(Process::start(&spec));
-        let up = eventually(seconds(90), || self.try_session());
-        assert!(up.is_some(), "{} did not start: {}", self.kind.program(), tail(&log));
+        let process = Process::start(&spec);
+        let up = eventually(seconds(90), || match process.ended() {
+            Some(_) => Some(false),
+            None => self.try_session().map(|_| true),
+        });
+        *self.process.lock().unwrap() = Some(process);
+        up == Some(true)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     /// `TERM` is an orderly shutdown, `KILL` a crash with recovery at the next start.
@@ -157,6 +171,7 @@ impl Server {
     }
 
     /// A program beside the server's: `mysqlbinlog`, `mysqldump`.
+    #[expect(dead_code, reason = "for the oracle")]
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         cached(self.kind.name()).join("bin").join(name)
     }

@@ -47,7 +47,7 @@ const MORE_RESULTS: u16 = 8;
 const SESSION_SETTINGS: &str = "SET character_set_client = utf8mb4, \
     character_set_connection = utf8mb4, character_set_results = utf8mb4, \
     collation_connection = utf8mb4_general_ci, time_zone = '+00:00', sql_mode = '', \
-    autocommit = 1, sql_quote_show_create = 1, sql_auto_is_null = 0, sql_select_limit = DEFAULT, \
+    autocommit = 1, sql_quote_show_create = 1, sql_auto_is_null = 0, sql_select_limit = 18446744073709551615, \
     net_read_timeout = 86400, net_write_timeout = 86400, wait_timeout = 86400, \
     lock_wait_timeout = 30";
 const NO_STATEMENT_LIMIT_MYSQL: &str = "SET max_execution_time = 0";

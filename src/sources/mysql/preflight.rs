@@ -10,6 +10,7 @@ use super::sql::{Columns, Row, quote_literal};
 
 /// Access denied: a global privilege is missing.
 const ACCESS_DENIED: u16 = 1227;
+const LOGIN_DENIED: u16 = 1045;
 const DAY_SECONDS: u64 = 86_400;
 
 /// How a place in this server's log is named.
@@ -367,7 +368,8 @@ fn holder(row: &Row, flavor: Flavor, settings: &DumpSettings) -> Option<String> 
 /// What [`super::dump::register`] failed with, in the words of rights.
 #[must_use]
 pub fn registration_error(error: SourceError, facts: &ServerFacts) -> SourceError {
-    match error.has_code(ACCESS_DENIED) {
+    // MySQL checks this one as it checks a login.
+    match error.has_code(ACCESS_DENIED) || error.has_code(LOGIN_DENIED) {
         true => missing(&facts.account, "be a replica", "REPLICATION SLAVE"),
         false => error,
     }

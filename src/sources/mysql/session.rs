@@ -20,7 +20,7 @@ pub struct StreamPhase {
 pub enum Phase {
     /// Everything was done by an earlier run.
     Nothing,
-    Stream(StreamPhase),
+    Stream(Box<StreamPhase>),
 }
 
 pub struct MysqlSession {
@@ -44,7 +44,8 @@ impl Session for MysqlSession {
         Box::pin(async move {
             match self.phase {
                 Phase::Nothing => Ok(()),
-                Phase::Stream(StreamPhase { connection, settings, from }) => {
+                Phase::Stream(phase) => {
+                    let StreamPhase { connection, settings, from } = *phase;
                     let channels = Channels { out, acks, stop };
                     Ok(stream::run(connection, settings, &from, channels).await?)
                 }

@@ -29,8 +29,10 @@ const OPERATION: &str = "stream";
 /// A server that looks for a GTID in many files says nothing until it has found it, and cutting it
 /// off would only make it begin again. The kernel's keepalives notice a server that is gone.
 const SEEK_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// A replica with our UUID or, without one, our server id has come (`ER_SOURCE_FATAL_ERROR_…`).
+/// A replica with our UUID or, in MariaDB, our server id has come: MySQL says it with the number of
+/// all that ends a stream, MariaDB with one of its own.
 const FATAL: u16 = 1236;
+const MARIADB_SAME_ID: u16 = 4052;
 const SAME_ID: &str = "same server_uuid/server_id";
 
 /// The ways to and from the rest of the pipeline.
@@ -233,7 +235,8 @@ fn refusal(error: SourceError, connection: &MyConnection, settings: &DumpSetting
     let endpoint = connection.endpoint().to_owned();
     match error {
         SourceError::Statement { source, .. }
-            if source.code == FATAL && source.message.contains(SAME_ID) =>
+            if source.code == MARIADB_SAME_ID
+                || (source.code == FATAL && source.message.contains(SAME_ID)) =>
         {
             let (server_id, flavor) = (settings.server_id, connection.flavor());
             SourceError::Superseded { endpoint, server_id, flavor, source }
