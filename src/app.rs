@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, FormatConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig};
-use crate::disposition::Diagnose;
+use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use crate::offsets::file::FileOffsetStore;
 use crate::offsets::kafka::KafkaOffsetStore;
@@ -128,6 +128,9 @@ impl App {
                 config.pipeline.clone(),
                 config.topic_prefix.clone(),
             )),
+            SourceConfig::Mysql(_) | SourceConfig::Mariadb(_) => {
+                return Err(RunError::Source(Box::new(NotYet)));
+            }
         };
         let registry = match &config.format {
             FormatConfig::Avro(registry) => {
@@ -144,6 +147,17 @@ impl App {
             FormatConfig::Avro(_) => Format::Avro,
             FormatConfig::Json { schemas } => Format::Json { schemas: *schemas },
         }
+    }
+}
+
+/// The way from the binary log to the pipeline is not built.
+#[derive(Debug, thiserror::Error)]
+#[error("read from MySQL or MariaDB: not built yet")]
+struct NotYet;
+
+impl Diagnose for NotYet {
+    fn disposition(&self) -> Disposition {
+        Disposition::Stop
     }
 }
 

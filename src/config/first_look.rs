@@ -72,7 +72,7 @@ fn postgres(url: &str, password: Option<Secret>) -> Result<written::Postgres, St
     }
     let database = percent_decode(url.path().trim_start_matches('/'));
     let mut user = percent_decode(url.username());
-    let mut tls = written::PostgresTls::default();
+    let mut tls = written::Tls::default();
     let mut include = None;
     let mut host = url.host_str().map(percent_decode).unwrap_or_default();
     for (name, value) in url.query_pairs() {
@@ -136,7 +136,7 @@ mod tests {
         let url = "postgres://app:p%40ss@127.0.0.1:6543/My-Shop?tables=public.*,sales.orders";
         let Loaded { config, warnings } = first_look(url, None).unwrap();
         assert_eq!(warnings.len(), 1, "the password in the URL");
-        let SourceConfig::Postgres(source) = &config.source;
+        let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
         assert_eq!((source.host.as_str(), source.port), ("127.0.0.1", 6543));
         assert_eq!((source.user.as_str(), source.database.as_str()), ("app", "My-Shop"));
         assert_eq!(source.password.as_ref().map(Secret::expose), Some("p@ss"));
@@ -156,7 +156,7 @@ mod tests {
             "postgres://app@%2Frun%2Fpostgresql/shop",
         ] {
             let Loaded { config, .. } = first_look(url, Some(secret.clone())).unwrap();
-            let SourceConfig::Postgres(source) = &config.source;
+            let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
             assert_eq!((source.user.as_str(), source.host.as_str()), ("app", "/run/postgresql"));
             assert_eq!(source.password.as_ref(), Some(&secret));
         }

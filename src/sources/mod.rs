@@ -9,6 +9,7 @@
 
 pub mod mysql;
 pub mod postgres;
+mod progress;
 
 mod net;
 mod tls;

@@ -212,7 +212,10 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Absent
         | Value::Unavailable
         | Value::DecimalSpecial(_)
+        | Value::UInt(_)
         | Value::FarTimestampTz { .. }
+        | Value::NoSuchDate
+        | Value::Geometry { .. }
         | Value::Point { .. }
         | Value::Array(_) => return None,
     })

@@ -41,7 +41,6 @@ mod drift;
 mod feedback;
 mod frames;
 mod hints;
-mod progress;
 mod session;
 mod snapshot;
 mod stream;

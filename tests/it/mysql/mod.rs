@@ -3,5 +3,6 @@
 mod login;
 mod reading;
 mod rows;
+mod snapshot;
 mod start_checks;
 mod stream;
