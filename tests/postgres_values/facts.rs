@@ -191,6 +191,7 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         Value::Unavailable => return KeptValue::Unavailable,
         Value::Bool(v) => OwnedValue::Bool(v),
         Value::Int(v) => OwnedValue::Int(v),
+        Value::UInt(v) => OwnedValue::UInt(v),
         Value::Decimal(Decimal { unscaled, scale }) => {
             OwnedValue::Decimal { unscaled: unscaled.to_vec(), scale }
         }
@@ -206,7 +207,11 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         // Floats with their bits, so that NaN equals itself and -0 does not equal 0.
         Value::Float32(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
         Value::Float64(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
-        Value::DecimalSpecial(_) | Value::Point { .. } | Value::FarTimestampTz { .. } => {
+        Value::DecimalSpecial(_)
+        | Value::NoSuchDate
+        | Value::Point { .. }
+        | Value::Geometry { .. }
+        | Value::FarTimestampTz { .. } => {
             return KeptValue::Other(format!("{value:?}"));
         }
     })
