@@ -62,7 +62,7 @@ pub struct PostgresConfig {
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
-    pub tls: PostgresTls,
+    pub tls: TlsConfig,
     pub connect_timeout: Duration,
     /// The pipeline's name where not set; letters, digits and underscores, as the server wants it.
     pub slot: String,
@@ -87,7 +87,7 @@ pub struct PublicationConfig {
 }
 
 #[derive(Clone, Debug)]
-pub struct PostgresTls {
+pub struct TlsConfig {
     pub mode: TlsMode,
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,

@@ -191,7 +191,6 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         Value::Unavailable => return KeptValue::Unavailable,
         Value::Bool(v) => OwnedValue::Bool(v),
         Value::Int(v) => OwnedValue::Int(v),
-        Value::UInt(v) => OwnedValue::UInt(v),
         Value::Decimal(Decimal { unscaled, scale }) => {
             OwnedValue::Decimal { unscaled: unscaled.to_vec(), scale }
         }
@@ -208,10 +207,11 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         Value::Float32(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
         Value::Float64(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
         Value::DecimalSpecial(_)
-        | Value::NoSuchDate
         | Value::Point { .. }
-        | Value::Geometry { .. }
-        | Value::FarTimestampTz { .. } => {
+        | Value::FarTimestampTz { .. }
+        | Value::UInt(_)
+        | Value::NoSuchDate
+        | Value::Geometry { .. } => {
             return KeptValue::Other(format!("{value:?}"));
         }
     })

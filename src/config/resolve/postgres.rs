@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Names;
 use super::checks::{Checks, at_least, is_local};
 use crate::config::{
-    PostgresConfig, PostgresTls, PublicationConfig, TableFilter, TlsMode, UnmappedTypes, defaults,
+    PostgresConfig, PublicationConfig, TableFilter, TlsConfig, TlsMode, UnmappedTypes, defaults,
     written,
 };
 
@@ -133,7 +133,7 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     }
 }
 
-fn tls(checks: &mut Checks<'_>, host: &str, written: written::PostgresTls) -> PostgresTls {
+fn tls(checks: &mut Checks<'_>, host: &str, written: written::PostgresTls) -> TlsConfig {
     checks.certificate_pair(at!("tls"), written.certificate.as_ref(), written.key.as_ref());
     let local = is_local(host);
     let mode = match written.mode {
@@ -168,7 +168,7 @@ fn tls(checks: &mut Checks<'_>, host: &str, written: written::PostgresTls) -> Po
         | TlsMode::VerifyCa
         | TlsMode::VerifyFull => {}
     }
-    PostgresTls { mode, ca: written.ca, certificate: written.certificate, key: written.key }
+    TlsConfig { mode, ca: written.ca, certificate: written.certificate, key: written.key }
 }
 
 struct Timing {

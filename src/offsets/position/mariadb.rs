@@ -155,6 +155,12 @@ pub struct MariadbPosition {
 }
 
 impl MariadbPosition {
+    /// Where to read from (`@slave_connect_state`); what is done of it is passed over.
+    #[must_use]
+    pub fn read_from(&self) -> &MariadbGtidList {
+        self.restart.as_ref().unwrap_or(&self.gtids)
+    }
+
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         self.gtids.compare(&other.gtids)

@@ -66,6 +66,12 @@ pub struct MysqlPosition {
 }
 
 impl MysqlPosition {
+    /// Where to read from without GTIDs; what is done of it is passed over.
+    #[must_use]
+    pub fn read_from(&self) -> &BinlogFile {
+        self.restart.as_ref().unwrap_or(&self.file)
+    }
+
     /// By inclusion of the GTID sets; without them by file, on one server only.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {

@@ -9,7 +9,7 @@ const DAY: i64 = 86_400 * SECOND;
 
 /// Days since 1970-01-01 of the proleptic Gregorian calendar; `None` where there is no such day.
 #[must_use]
-pub fn days(year: u16, month: u8, day: u8) -> Option<i32> {
+pub(crate) fn days(year: u16, month: u8, day: u8) -> Option<i32> {
     let year = i32::from(year);
     let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     let days_in_month = match month {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use crate::schema::{SourceField, SourceFieldKind, SourceFieldValue, SourceLayout};
-use crate::sources::mysql::catalog::Flavour;
+use crate::sources::mysql::settings::Flavor;
 use crate::value::{OwnedValue, Value};
 
 const N_SLOTS: usize = 11;
@@ -23,21 +23,22 @@ const THREAD: usize = 9;
 const QUERY: usize = 10;
 
 /// The markers of `source.snapshot` (`SnapshotRecord`).
-pub(crate) mod marker {
+pub mod marker {
     /// Of the stream.
-    pub(crate) const NONE: &str = "false";
+    pub const NONE: &str = "false";
 }
 
 /// What is the same for every table of a source.
 #[derive(Clone, Debug)]
 pub struct SourceConstants {
     pub version: &'static str,
-    pub flavour: Flavour,
+    pub flavor: Flavor,
     pub topic_prefix: String,
 }
 
 impl SourceConstants {
-    pub(crate) fn layout(&self, database: &str, table: &str) -> Arc<SourceLayout> {
+    #[must_use]
+    pub fn layout(&self, database: &str, table: &str) -> Arc<SourceLayout> {
         let required = |name, kind, value| SourceField { name, kind, optional: false, value };
         let optional = |name, kind, value| SourceField { name, kind, optional: true, value };
         let text = |text: &str| SourceFieldValue::Constant(OwnedValue::Text(text.to_owned()));
@@ -45,9 +46,9 @@ impl SourceConstants {
         let null = SourceFieldValue::Constant(OwnedValue::Null);
         let (string, int32, int64) =
             (SourceFieldKind::String, SourceFieldKind::Int32, SourceFieldKind::Int64);
-        let (name, connector) = match self.flavour {
-            Flavour::Mysql => ("io.debezium.connector.mysql.Source", "mysql"),
-            Flavour::Mariadb => ("io.debezium.connector.mariadb.Source", "mariadb"),
+        let (name, connector) = match self.flavor {
+            Flavor::Mysql => ("io.debezium.connector.mysql.Source", "mysql"),
+            Flavor::Mariadb => ("io.debezium.connector.mariadb.Source", "mariadb"),
         };
         let fields = vec![
             required("version", string, text(self.version)),
@@ -74,27 +75,28 @@ impl SourceConstants {
 
 /// One change's place, from which its slots are filled.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub struct Place<'a> {
     /// Microseconds since 1970. The stream's: of the GTID event (MySQL, `original_commit_timestamp`
     /// is what Debezium takes), otherwise of the event's header, in whole seconds.
-    pub(crate) ts_us: i64,
-    pub(crate) snapshot: &'a str,
+    pub ts_us: i64,
+    pub snapshot: &'a str,
     /// Of the server where the change was made; 0 in a snapshot.
-    pub(crate) server_id: u32,
-    pub(crate) gtid: Option<&'a str>,
-    pub(crate) file: &'a str,
+    pub server_id: u32,
+    pub gtid: Option<&'a str>,
+    pub file: &'a str,
     /// Where the rows event begins; that of the payload for a compressed transaction.
-    pub(crate) pos: u64,
+    pub pos: u64,
     /// Counts the rows of one event, from 0.
-    pub(crate) row: u32,
-    pub(crate) thread: Option<u32>,
+    pub row: u32,
+    pub thread: Option<u32>,
     /// The statement, where the log carries it (`binlog_rows_query_log_events`) and `include_query`
     /// asks for it.
-    pub(crate) query: Option<&'a str>,
+    pub query: Option<&'a str>,
 }
 
 /// The slots of a change, in the arena.
-pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
+#[must_use]
+pub fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
     let text = |text: Option<&'a str>| text.map_or(Value::Null, Value::Text);
     let mut slots = [Value::Null; N_SLOTS];
     slots[TS_MS] = Value::Int(place.ts_us.div_euclid(1000));
@@ -119,7 +121,7 @@ mod tests {
     fn slots_follow_the_layout() {
         let constants = SourceConstants {
             version: "3.6.0",
-            flavour: Flavour::Mysql,
+            flavor: Flavor::Mysql,
             topic_prefix: "p".to_owned(),
         };
         let layout = constants.layout("shop", "t");
@@ -165,7 +167,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(layout.name, "io.debezium.connector.mysql.Source");
-        let constants = SourceConstants { flavour: Flavour::Mariadb, ..constants };
+        let constants = SourceConstants { flavor: Flavor::Mariadb, ..constants };
         assert_eq!(constants.layout("a", "b").name, "io.debezium.connector.mariadb.Source");
     }
 }

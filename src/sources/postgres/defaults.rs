@@ -197,7 +197,6 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
     Some(match value {
         Value::Bool(v) => OwnedValue::Bool(v),
         Value::Int(v) => OwnedValue::Int(v),
-        Value::UInt(v) => OwnedValue::UInt(v),
         Value::Float32(v) => OwnedValue::Float32(v),
         Value::Float64(v) => OwnedValue::Float64(v),
         Value::Decimal(v) => OwnedValue::Decimal { unscaled: v.unscaled.to_vec(), scale: v.scale },
@@ -213,6 +212,7 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Absent
         | Value::Unavailable
         | Value::DecimalSpecial(_)
+        | Value::UInt(_)
         | Value::FarTimestampTz { .. }
         | Value::NoSuchDate
         | Value::Point { .. }

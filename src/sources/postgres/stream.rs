@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CopyRead, PgConnection, Purpose};
 use super::error::SourceError;
 use super::feedback::Feedback;
-use super::pace::Pace;
 use super::pgoutput::{Frame, Message, parse_frame, parse_message};
 use super::sql::quote_ident;
 use super::wire::CopyFrames;
@@ -25,6 +24,7 @@ use crate::config::PostgresConfig;
 use crate::failpoint;
 use crate::offsets::SourceAck;
 use crate::offsets::position::{Lsn, Position};
+use crate::sources::pace::Pace;
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 /// How long the server may take to say goodbye.

@@ -70,8 +70,11 @@ impl TableMap<'_> {
 pub struct MapColumn<'a> {
     /// The real type: ENUM and SET are not hidden behind STRING.
     pub column_type: u8,
-    /// What the type needs for its values to be read; its meaning depends on the type.
+    /// What the type needs for its values to be read: bytes of a length, digits, or two numbers of
+    /// a byte each. Its meaning depends on the type.
     pub metadata: u16,
+    /// Type and metadata as they stand in the log.
+    pub wire: (u8, [u8; 2]),
     pub nullable: bool,
     /// Of numbers.
     pub unsigned: Option<bool>,
@@ -135,10 +138,20 @@ impl<'a> TableMap<'a> {
         let nullable = reader.take(n_columns.div_ceil(8))?;
         let mut blocks = Reader::new(metadata_block);
         let mut columns = Vec::with_capacity(n_columns);
-        for (index, column_type) in types.iter().enumerate() {
-            let (column_type, metadata) = metadata_of(*column_type, &mut blocks)?;
+        for (index, wire_type) in types.iter().enumerate() {
+            let before = blocks.rest();
+            let (column_type, metadata) = metadata_of(*wire_type, &mut blocks)?;
+            let mut wire = (*wire_type, [0; 2]);
+            let length = before.len() - blocks.rest().len();
+            wire.1.iter_mut().zip(before.iter().take(length)).for_each(|(slot, b)| *slot = *b);
             let nullable = bit(nullable, index);
-            columns.push(MapColumn { column_type, metadata, nullable, ..MapColumn::default() });
+            columns.push(MapColumn {
+                column_type,
+                metadata,
+                wire,
+                nullable,
+                ..MapColumn::default()
+            });
         }
         if !blocks.is_empty() {
             return Err(ParseError::Malformed("a table map with too much column metadata"));
@@ -165,9 +178,9 @@ pub(crate) fn bit(bits: &[u8], index: usize) -> bool {
 
 /// The real type of a column and its metadata (`Table_map_log_event::save_field_metadata` and
 /// `read_field_metadata` in `sql/rpl_utility.h`; MariaDB's in `sql/rpl_record.cc`).
-fn metadata_of(column_type: u8, blocks: &mut Reader<'_>) -> Result<(u8, u16), ParseError> {
+fn metadata_of(wire_type: u8, blocks: &mut Reader<'_>) -> Result<(u8, u16), ParseError> {
     use column_type as t;
-    let metadata = match column_type {
+    let metadata = match wire_type {
         t::TINY | t::SHORT | t::LONG | t::LONGLONG | t::INT24 | t::YEAR | t::NULL => 0,
         t::DATE | t::NEWDATE | t::TIME | t::DATETIME | t::TIMESTAMP => 0,
         t::FLOAT | t::DOUBLE | t::BLOB | t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB => {
@@ -181,7 +194,7 @@ fn metadata_of(column_type: u8, blocks: &mut Reader<'_>) -> Result<(u8, u16), Pa
         t::STRING | t::VAR_STRING | t::ENUM | t::SET => return string(blocks),
         unknown => return Err(ParseError::ColumnType(unknown)),
     };
-    Ok((column_type, metadata))
+    Ok((wire_type, metadata))
 }
 
 /// The first byte is the real type; two bits of it, inverted, are the high bits of the length in

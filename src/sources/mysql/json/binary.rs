@@ -11,20 +11,20 @@ use crate::sources::mysql::decode_error::ValueError;
 pub(super) const DEPTH_MAX: usize = 100;
 
 pub(super) mod kind {
-    pub(crate) const SMALL_OBJECT: u8 = 0;
-    pub(crate) const LARGE_OBJECT: u8 = 1;
-    pub(crate) const SMALL_ARRAY: u8 = 2;
-    pub(crate) const LARGE_ARRAY: u8 = 3;
-    pub(crate) const LITERAL: u8 = 4;
-    pub(crate) const INT16: u8 = 5;
-    pub(crate) const UINT16: u8 = 6;
-    pub(crate) const INT32: u8 = 7;
-    pub(crate) const UINT32: u8 = 8;
-    pub(crate) const INT64: u8 = 9;
-    pub(crate) const UINT64: u8 = 10;
-    pub(crate) const DOUBLE: u8 = 11;
-    pub(crate) const STRING: u8 = 12;
-    pub(crate) const OPAQUE: u8 = 15;
+    pub(in crate::sources::mysql::json) const SMALL_OBJECT: u8 = 0;
+    pub(in crate::sources::mysql::json) const LARGE_OBJECT: u8 = 1;
+    pub(in crate::sources::mysql::json) const SMALL_ARRAY: u8 = 2;
+    pub(in crate::sources::mysql::json) const LARGE_ARRAY: u8 = 3;
+    pub(in crate::sources::mysql::json) const LITERAL: u8 = 4;
+    pub(in crate::sources::mysql::json) const INT16: u8 = 5;
+    pub(in crate::sources::mysql::json) const UINT16: u8 = 6;
+    pub(in crate::sources::mysql::json) const INT32: u8 = 7;
+    pub(in crate::sources::mysql::json) const UINT32: u8 = 8;
+    pub(in crate::sources::mysql::json) const INT64: u8 = 9;
+    pub(in crate::sources::mysql::json) const UINT64: u8 = 10;
+    pub(in crate::sources::mysql::json) const DOUBLE: u8 = 11;
+    pub(in crate::sources::mysql::json) const STRING: u8 = 12;
+    pub(in crate::sources::mysql::json) const OPAQUE: u8 = 15;
 }
 
 pub(super) const MALFORMED: ValueError = ValueError::Malformed("a JSON document");

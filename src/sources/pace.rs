@@ -1,8 +1,8 @@
 //! When the stream's socket is read: at once while little comes, in heaps while much does.
 //!
-//! A walsender sends every row change by itself (`WalSndWriteData` in `walsender.c`), so a reader
-//! that keeps up with it gets one row per read, and each passes every queue and wakes every thread
-//! behind for itself alone. A short rest lets the rows gather in the kernel's buffer instead. It
+//! A server sends every row change by itself (PostgreSQL's `WalSndWriteData` in `walsender.c`), so
+//! a reader that keeps up with it gets one row per read, and each passes every queue and wakes
+//! every thread behind for itself alone. A short rest lets the rows gather in the kernel's buffer instead. It
 //! costs that much latency, so it is taken only while rows come without a pause.
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,56 @@
+//! MySQL 8.0-9.x and MariaDB 10.6 and newer: the binary log.
+//!
+//! What a table looks like, in reading order: [`catalog`] asks the server, [`types`] and
+//! [`defaults`] read its answers, [`table`] puts them together with the log's table maps into
+//! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
+//! change comes from.
+//!
+//! The stream, in reading order: [`decoder`] follows the log, by what each event does (`follow`,
+//! `rows_follow`), one transaction (`group`) at a time; `done` is what of it needs no repeating and
+//! `prepared` what waits for a decision. [`binlog`] reads the events; a `plan` reads the rows, with
+//! [`charset`], [`json`], `decimal` and `temporal` for the values.
+
+pub mod binlog;
+pub mod charset;
+pub mod decode_error;
+pub mod decoder;
+pub mod json;
+pub mod schema_log;
+
+pub mod connection;
+pub mod error;
+pub mod settings;
+pub mod sql;
+pub mod version;
+pub mod wire;
+
+pub mod catalog;
+pub mod defaults;
+pub mod source_block;
+pub mod table;
+pub mod table_error;
+pub mod text;
+pub mod types;
+
+mod auth;
+mod handshake;
+mod hints;
+mod scramble;
+mod transport;
+
+mod done;
+mod follow;
+mod group;
+mod plan;
+mod prepared;
+mod reading;
+mod row;
+mod rows_follow;
+mod statement;
+mod table_maps;
+
+mod calendar;
+mod decimal;
+mod temporal;
+mod decimal_text;
+mod quoted;
