@@ -32,7 +32,7 @@ pub struct FileOffsetStore {
 
 enum Slot {
     Missing,
-    Valid(Checkpoint),
+    Valid(Box<Checkpoint>),
     Torn(String),
 }
 
@@ -109,7 +109,7 @@ impl FileOffsetStore {
                 Slot::Torn(detail) => torn.push(detail),
                 Slot::Valid(checkpoint) => {
                     if best.as_ref().is_none_or(|b| b.counter < checkpoint.counter) {
-                        best = Some(checkpoint);
+                        best = Some(*checkpoint);
                     }
                 }
             }
@@ -154,7 +154,7 @@ impl FileOffsetStore {
                 expected: self.pipeline.clone(),
             });
         }
-        Ok(Slot::Valid(checkpoint))
+        Ok(Slot::Valid(Box::new(checkpoint)))
     }
 
     fn save_now(&self, checkpoint: &Checkpoint) -> Result<(), OffsetError> {

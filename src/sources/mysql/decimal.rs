@@ -14,6 +14,9 @@ const POWERS: [u32; 10] =
     [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 /// `DECIMAL_MAX_PRECISION`.
 const DIGITS_MAX: u8 = 65;
+/// Nine groups (`DECIMAL_BUFF_LENGTH`): documents count a group of nine digits whole, and so name
+/// precisions above 65.
+const DIGITS_MAX_IN_DOCUMENT: u8 = 81;
 /// Digits of every number below 2^127.
 const DIGITS_OF_I128: u8 = 38;
 
@@ -26,9 +29,18 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// `None` for what no DECIMAL is.
+    /// Of a column; `None` for what no DECIMAL is.
     pub(crate) fn new(precision: u8, scale: u8) -> Option<Self> {
-        if precision == 0 || precision > DIGITS_MAX || scale > precision {
+        Self::within(precision, scale, DIGITS_MAX)
+    }
+
+    /// Of a number in a JSON document.
+    pub(crate) fn in_document(precision: u8, scale: u8) -> Option<Self> {
+        Self::within(precision, scale, DIGITS_MAX_IN_DOCUMENT)
+    }
+
+    fn within(precision: u8, scale: u8, digits_max: u8) -> Option<Self> {
+        if precision == 0 || precision > digits_max || scale > precision {
             return None;
         }
         let part = |digits: u8| {
@@ -46,8 +58,7 @@ impl Shape {
 
     /// Digits of each group, highest first.
     fn groups(self) -> impl Iterator<Item = usize> {
-        let (whole, fraction) =
-            (usize::from(self.precision - self.scale), usize::from(self.scale));
+        let (whole, fraction) = (usize::from(self.precision - self.scale), usize::from(self.scale));
         let first = Some(whole % DIGITS_PER_GROUP);
         let full = whole / DIGITS_PER_GROUP + fraction / DIGITS_PER_GROUP;
         let last = Some(fraction % DIGITS_PER_GROUP);
@@ -158,8 +169,7 @@ pub(crate) fn write(
     shape: Shape,
     out: &mut dyn std::fmt::Write,
 ) -> Result<(), ValueError> {
-    // 65 digits, a sign, a point and a zero before it.
-    let mut digits = [0_u8; DIGITS_MAX as usize];
+    let mut digits = [0_u8; DIGITS_MAX_IN_DOCUMENT as usize];
     let mut at = 0;
     let negative = each_group(bytes, shape, |mut group, n| {
         for slot in digits.iter_mut().skip(at).take(n).rev() {
@@ -204,7 +214,11 @@ mod tests {
             assert_eq!(decimal.unscaled, minimal(&big), "both ways");
         }
         let sign = if decimal.unscaled[0] & 0x80 == 0 { 0 } else { 0xFF };
-        assert!(decimal.unscaled.len() == 1 || decimal.unscaled[0] != sign || (decimal.unscaled[1] ^ sign) & 0x80 != 0);
+        assert!(
+            decimal.unscaled.len() == 1
+                || decimal.unscaled[0] != sign
+                || (decimal.unscaled[1] ^ sign) & 0x80 != 0
+        );
     }
 
     #[test]

@@ -88,9 +88,13 @@ pub enum DecodeError {
     StatementLogged { at: At, statement: &'static str },
     #[error("follow the binlog at {at}: rows that were handed on are rolled back by {statement}")]
     RolledBack { at: At, statement: &'static str },
-    #[error("keep the prepared XA transaction {xid}: all of them together have more than {limit} bytes")]
+    #[error(
+        "keep the prepared XA transaction {xid}: all of them together have more than {limit} bytes"
+    )]
     PreparedTooLarge { xid: String, limit: usize },
-    #[error("decide the XA transaction {xid} at {at}: its rows were prepared before the log that was read")]
+    #[error(
+        "decide the XA transaction {xid} at {at}: its rows were prepared before the log that was read"
+    )]
     UnknownXa { at: At, xid: String },
     #[error("decode a snapshot batch: {0}")]
     Snapshot(&'static str),

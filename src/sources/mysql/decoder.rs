@@ -28,6 +28,7 @@ use crate::sources::mysql::group::Group;
 use crate::sources::mysql::json::JsonForm;
 use crate::sources::mysql::prepared::{PREPARED_BYTES_MAX, PreparedSet};
 use crate::sources::mysql::schema_log::SchemaLog;
+use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::source_block::SourceConstants;
 use crate::sources::mysql::table::Tables;
 use crate::sources::mysql::table_maps::TableMaps;
@@ -73,6 +74,7 @@ pub struct Collaborators {
 
 pub struct Decoder {
     pub(super) with: Collaborators,
+    pub(super) flavor: Flavor,
     pub(super) tables: Tables,
     pub(super) filter: TableFilter,
     pub(super) json_form: JsonForm,
@@ -113,6 +115,7 @@ impl Decoder {
         let done = Done::up_to(&config.resume_from);
         Ok(Self {
             with,
+            flavor: config.source.flavor,
             tables: Tables::new(config.source),
             filter: config.filter,
             json_form: config.json_form,

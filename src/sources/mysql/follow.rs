@@ -6,9 +6,9 @@ use crate::sources::mysql::binlog::control::{Heartbeat, Incident, Rotate};
 use crate::sources::mysql::binlog::gtid::{self, MariadbGtidEvent, MariadbXa, XaPrepare};
 use crate::sources::mysql::binlog::header::kind;
 use crate::sources::mysql::binlog::query::Query;
-use crate::sources::mysql::binlog::{ParseError, compressed};
 use crate::sources::mysql::binlog::rows::{RowsKind, RowsVersion};
 use crate::sources::mysql::binlog::table_map::TableMap;
+use crate::sources::mysql::binlog::{ParseError, compressed};
 use crate::sources::mysql::decode_error::DecodeError;
 use crate::sources::mysql::decoder::{Decoder, Event};
 use crate::sources::mysql::done::{Gtid, Kept, Novelty};
@@ -165,12 +165,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn open(
-        &mut self,
-        gtid: Gtid,
-        offset: u64,
-        ending: Ending,
-    ) -> Result<&mut Group, DecodeError> {
+    fn open(&mut self, gtid: Gtid, offset: u64, ending: Ending) -> Result<&mut Group, DecodeError> {
         if self.group.is_some() {
             return Err(self.order("a transaction", "inside another one"));
         }
@@ -361,9 +356,9 @@ impl Decoder {
 
     pub(super) fn learn(&mut self, event: Event<'_>) -> Result<(), BoxError> {
         let (filter, tables, form) = (&self.filter, &mut self.tables, self.json_form);
-        let catalog = &mut *self.with.catalog;
+        let (flavor, catalog) = (self.flavor, &mut *self.with.catalog);
         let made = self.maps.map(event.body, |map| {
-            let map = TableMap::parse(map)?;
+            let map = TableMap::parse(map, flavor)?;
             if !filter.matches(map.database, map.table) {
                 return Ok(Relation::Filtered);
             }
@@ -440,12 +435,7 @@ impl From<ParseError> for MapError {
 }
 
 /// Where a change stands.
-pub(super) fn place<'e>(
-    group: &'e Group,
-    file: &'e str,
-    event: Event<'e>,
-    row: u32,
-) -> Place<'e> {
+pub(super) fn place<'e>(group: &'e Group, file: &'e str, event: Event<'e>, row: u32) -> Place<'e> {
     let seconds = i64::from(event.header.timestamp);
     Place {
         ts_us: group.commit_us.unwrap_or(seconds * 1_000_000),

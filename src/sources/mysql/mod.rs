@@ -51,6 +51,6 @@ mod table_maps;
 
 mod calendar;
 mod decimal;
-mod temporal;
 mod decimal_text;
 mod quoted;
+mod temporal;

@@ -131,7 +131,9 @@ mod tests {
         set.prepare("a".to_owned(), ());
         set.keep(b"123", 2).unwrap();
         set.keep(b"45", 3).unwrap();
-        assert!(matches!(set.keep(b"6", 4), Err(DecodeError::PreparedTooLarge { xid, .. }) if xid == "a"));
+        assert!(
+            matches!(set.keep(b"6", 4), Err(DecodeError::PreparedTooLarge { xid, .. }) if xid == "a")
+        );
         let mut set = PreparedSet::new(10);
         set.keep(b"123", 2).unwrap();
         set.keep(b"45", 3).unwrap();

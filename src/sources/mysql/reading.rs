@@ -42,20 +42,50 @@ pub(crate) enum Reading {
     OldTime,
     OldDateTime,
     OldTimestamp,
-    Time { digits: u8 },
-    DateTime { digits: u8 },
-    Timestamp { digits: u8 },
-    Bit { bits: u8 },
-    Enum { bytes: u8, labels: Arc<[String]> },
-    Set { bytes: u8, labels: Arc<[String]> },
-    Text { length: Length, charset: Charset },
-    Bytes { length: Length },
+    Time {
+        digits: u8,
+    },
+    DateTime {
+        digits: u8,
+    },
+    Timestamp {
+        digits: u8,
+    },
+    Bit {
+        bits: u8,
+    },
+    Enum {
+        bytes: u8,
+        labels: Arc<[String]>,
+    },
+    Set {
+        bytes: u8,
+        labels: Arc<[String]>,
+    },
+    Text {
+        length: Length,
+        charset: Charset,
+    },
+    Bytes {
+        length: Length,
+    },
     /// BINARY: the log leaves out zeros at the end (`Field_string::pack`).
-    Padded { length: Length, to: u16 },
+    Padded {
+        length: Length,
+        to: u16,
+    },
     /// MariaDB's `COMPRESSED` columns; without a character set they are bytes.
-    Compressed { length: Length, charset: Option<Charset> },
-    Json { length: Length, form: JsonForm },
-    Geometry { length: Length },
+    Compressed {
+        length: Length,
+        charset: Option<Charset>,
+    },
+    Json {
+        length: Length,
+        form: JsonForm,
+    },
+    Geometry {
+        length: Length,
+    },
     Uuid,
     Inet4,
     Inet6,
@@ -157,7 +187,8 @@ impl Reading {
             t::STRING | t::VARCHAR | t::VAR_STRING => string(column, data_type)?,
             t::BLOB | t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB => {
                 let length = pack()?;
-                text(column)?.map_or(Self::Bytes { length }, |charset| Self::Text { length, charset })
+                text(column)?
+                    .map_or(Self::Bytes { length }, |charset| Self::Text { length, charset })
             }
             t::BLOB_COMPRESSED => Self::Compressed { length: pack()?, charset: text(column)? },
             t::VARCHAR_COMPRESSED => {
@@ -214,11 +245,7 @@ impl Reading {
         })
     }
 
-    fn read_rare<'a>(
-        &self,
-        reader: &mut Reader<'a>,
-        arena: &'a Bump,
-    ) -> Result<Value<'a>, Fault> {
+    fn read_rare<'a>(&self, reader: &mut Reader<'a>, arena: &'a Bump) -> Result<Value<'a>, Fault> {
         Ok(match self {
             // 0 is the year 0000, which is no year of the calendar but a value of the type.
             Self::Year => Value::Int(match reader.u8()? {

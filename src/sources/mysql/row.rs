@@ -97,7 +97,7 @@ impl<'p, 'a> RowWalk<'p, 'a> {
             OldImage::Key => Before::Key(row),
         });
         let images = match self.fault.take() {
-            None => Ok(Images { before, after: after.map(|row| &*row) }),
+            None => Ok(Images { before, after }),
             Some(fault) => Err(fault),
         };
         Ok(Some(RowChange { op, raw, images }))
@@ -197,8 +197,7 @@ impl<'p, 'a> RowWalk<'p, 'a> {
         reader.take(ones(self.rows.present).div_ceil(8))?;
         let mut n_json = 0;
         for (index, column) in self.plan.columns.iter().enumerate() {
-            let is_there =
-                bit(self.rows.present, index) && !matches!(before[index], Value::Null);
+            let is_there = bit(self.rows.present, index) && !matches!(before[index], Value::Null);
             if let Reading::Json { length, .. } = &column.reading {
                 if is_there {
                     documents[n_json] = Some(length.take(&mut reader)?);

@@ -3,9 +3,9 @@
 use bumpalo::Bump;
 
 use crate::change::{Change, EventId};
+use crate::sources::mysql::binlog::ParseError;
 use crate::sources::mysql::binlog::compressed;
 use crate::sources::mysql::binlog::header::{HEADER_BYTES, Header, kind};
-use crate::sources::mysql::binlog::ParseError;
 use crate::sources::mysql::binlog::rows::{NO_TABLE, Rows, RowsKind, RowsVersion};
 use crate::sources::mysql::decode_error::{DecodeError, RowError};
 use crate::sources::mysql::decoder::{Decoder, Event};
@@ -158,7 +158,11 @@ fn form(kind: u8) -> Option<Form> {
     })
 }
 
-fn uncompress(event: Event<'_>, (kind, version): Form, out: &mut Vec<u8>) -> Result<(), ParseError> {
+fn uncompress(
+    event: Event<'_>,
+    (kind, version): Form,
+    out: &mut Vec<u8>,
+) -> Result<(), ParseError> {
     let rows = Rows::parse(event.body, kind, version)?.rows;
     let head = event.whole.len() - rows.len();
     out.extend_from_slice(event.whole.get(..head).unwrap_or_default());

@@ -20,7 +20,10 @@ pub(crate) enum Statement<'a> {
     XaRollback(&'a str),
     /// Changes rows, and the log has it as a statement: `binlog_format` is not ROW. The table, where
     /// it is a single one that is easily found.
-    Rows { statement: &'static str, target: Option<Target<'a>> },
+    Rows {
+        statement: &'static str,
+        target: Option<Target<'a>>,
+    },
     /// TRUNCATE, and the DELETE of everything that servers write for tables in memory when they
     /// start.
     Empty(Target<'a>),
@@ -31,8 +34,7 @@ pub(crate) enum Statement<'a> {
 }
 
 /// Statements that change rows, and so must never stand in a log of rows.
-const ROW_STATEMENTS: [&str; 7] =
-    ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO"];
+const ROW_STATEMENTS: [&str; 7] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO"];
 
 impl<'a> Statement<'a> {
     /// Of the bytes of a query event. Keywords are ASCII in every character set that a client may
@@ -48,7 +50,8 @@ impl<'a> Statement<'a> {
             return Self::Commit;
         }
         if is(first, "ROLLBACK") {
-            let to = words.starts_with("TO") || words.next().is_some_and(|_| words.starts_with("TO"));
+            let to =
+                words.starts_with("TO") || words.next().is_some_and(|_| words.starts_with("TO"));
             return if to { Self::RollbackTo } else { Self::Rollback };
         }
         if is(first, "SAVEPOINT") || is(first, "RELEASE") {
@@ -165,7 +168,8 @@ impl<'a> Words<'a> {
 
     /// Where a single table is changed and nothing else is read, that table.
     fn row_statement(&mut self, statement: &'static str) -> Statement<'a> {
-        const MODIFIERS: [&str; 5] = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE"];
+        const MODIFIERS: [&str; 5] =
+            ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE"];
         while MODIFIERS.iter().any(|modifier| self.starts_with(modifier)) {}
         let unknown = Statement::Rows { statement, target: None };
         let target = match statement {
@@ -219,7 +223,8 @@ impl<'a> Words<'a> {
                 }
             }
             rest => {
-                let is_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'_' | b'$' | 0x80..);
+                let is_name =
+                    |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'_' | b'$' | 0x80..);
                 rest.iter().take_while(is_name).count()
             }
         };
@@ -268,7 +273,10 @@ mod tests {
             ("XA COMMIT X'7831',X'',1 ONE PHASE", XaCommit("X'7831',X'',1")),
             ("xa rollback X'7831',X'',1 ", XaRollback("X'7831',X'',1")),
             ("insert into t values (1)", rows("INSERT", Some((None, "t")))),
-            ("REPLACE INTO `a b`.`c``d` SELECT 1", rows("REPLACE", Some((Some("`a b`"), "`c``d`")))),
+            (
+                "REPLACE INTO `a b`.`c``d` SELECT 1",
+                rows("REPLACE", Some((Some("`a b`"), "`c``d`"))),
+            ),
             ("/* app */ DELETE FROM t where 1", rows("DELETE", Some((None, "t")))),
             ("DELETE t FROM t JOIN u", rows("DELETE", None)),
             ("/*!40000 UPDATE t SET a = 1 */", rows("UPDATE", Some((None, "t")))),

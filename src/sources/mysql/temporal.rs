@@ -188,8 +188,9 @@ pub(crate) fn time(number: u32) -> Result<Value<'static>, ValueError> {
     // 24 bits, so the sign is the 24th.
     let number = i64::from(number) - if number & 0x80_0000 != 0 { 0x100_0000 } else { 0 };
     let magnitude = number.abs();
-    let packed = magnitude / 10_000 << 12 | magnitude / 100 % 100 << 6 | magnitude % 100;
-    if magnitude / 100 % 100 >= 60 || magnitude % 100 >= 60 {
+    let (hour, minute, second) = (magnitude / 10_000, magnitude / 100 % 100, magnitude % 100);
+    let packed = (hour << 12) | (minute << 6) | second;
+    if minute >= 60 || second >= 60 {
         return Err(ValueError::Malformed("a TIME"));
     }
     of_time(packed, 0, number < 0).map(|parts| Value::Time(duration(&parts)))

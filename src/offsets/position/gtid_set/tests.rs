@@ -131,7 +131,7 @@ proptest! {
 
     #[test]
     fn any_bytes_give_a_set_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..80), text in ".{0,60}") {
-        let _ = GtidSet::decode(&bytes);
-        let _ = text.parse::<GtidSet>();
+        GtidSet::decode(&bytes).ok();
+        text.parse::<GtidSet>().ok();
     }
 }

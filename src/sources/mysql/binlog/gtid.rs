@@ -160,7 +160,11 @@ impl<'a> MariadbGtidEvent<'a> {
             MariadbXa::None
         } else {
             let xid = Xid::parse(&mut reader)?;
-            if flags & PREPARED_XA != 0 { MariadbXa::Prepared(xid) } else { MariadbXa::Completed(xid) }
+            if flags & PREPARED_XA != 0 {
+                MariadbXa::Prepared(xid)
+            } else {
+                MariadbXa::Completed(xid)
+            }
         };
         let gtid = MariadbGtid { domain, server_id, sequence };
         Ok(Self { gtid, standalone: flags & STANDALONE != 0, xa })

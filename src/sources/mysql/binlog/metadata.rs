@@ -6,6 +6,8 @@
 
 use super::parse_error::ParseError;
 use super::reader::Reader;
+use crate::sources::mysql::settings::Flavor;
+
 use super::table_map::{KeyPart, MapColumn, column_type as t};
 
 const SIGNEDNESS: u8 = 1;
@@ -26,9 +28,11 @@ const VECTOR_DIMENSIONALITY: u8 = 13;
 pub(super) fn read<'a>(
     bytes: &'a [u8],
     columns: &mut [MapColumn<'a>],
+    flavor: Flavor,
 ) -> Result<Vec<KeyPart>, ParseError> {
     let mut fields = Reader::new(bytes);
     let mut key = Vec::new();
+    let is_character = |column: &MapColumn<'_>| is_character(column, flavor);
     while !fields.is_empty() {
         let field = fields.u8()?;
         let value = Reader::new(fields.packed_bytes()?);
@@ -39,21 +43,21 @@ pub(super) fn read<'a>(
             COLUMN_NAME => names(value, columns)?,
             SET_STR_VALUE => labels(value, of(columns, |c| c.column_type == t::SET))?,
             ENUM_STR_VALUE => labels(value, of(columns, |c| c.column_type == t::ENUM))?,
-            GEOMETRY_TYPE => numbers(
-                value,
-                of(columns, |c| c.column_type == t::GEOMETRY),
-                |column, number| column.geometry_type = Some(number),
-            )?,
+            GEOMETRY_TYPE => {
+                numbers(value, of(columns, |c| c.column_type == t::GEOMETRY), |column, number| {
+                    column.geometry_type = Some(number)
+                })?
+            }
             SIMPLE_PRIMARY_KEY => key = key_parts(value, columns.len(), |_| Ok(0))?,
             PRIMARY_KEY_WITH_PREFIX => key = key_parts(value, columns.len(), small)?,
             ENUM_AND_SET_DEFAULT_CHARSET => default_charset(value, of(columns, is_list))?,
             ENUM_AND_SET_COLUMN_CHARSET => column_charset(value, of(columns, is_list))?,
             COLUMN_VISIBILITY => bits(value, of(columns, |_| true), |c, bit| c.visible = Some(bit)),
-            VECTOR_DIMENSIONALITY => numbers(
-                value,
-                of(columns, |c| c.column_type == t::VECTOR),
-                |column, number| column.dimensions = Some(number),
-            )?,
+            VECTOR_DIMENSIONALITY => {
+                numbers(value, of(columns, |c| c.column_type == t::VECTOR), |column, number| {
+                    column.dimensions = Some(number)
+                })?
+            }
             // Each has its length, and a server that must be understood says so by its version.
             _ => {}
         }
@@ -68,11 +72,14 @@ fn of<'c, 'a>(
     columns.iter_mut().filter(move |column| which(column))
 }
 
-/// `is_numeric_type` in MySQL's `sql/log_event.cc`.
+/// `has_signedess_information_type` in MySQL's `sql/field_common_properties.h`: YEAR too, but not
+/// BIT. Seen to be the same in MySQL 9.7 and MariaDB 10.11.
 fn is_numeric(column: &MapColumn<'_>) -> bool {
     matches!(
         column.column_type,
         t::TINY
+            | t::DECIMAL
+            | t::YEAR
             | t::SHORT
             | t::INT24
             | t::LONG
@@ -83,8 +90,12 @@ fn is_numeric(column: &MapColumn<'_>) -> bool {
     )
 }
 
-/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs too, whose collation is binary.
-fn is_character(column: &MapColumn<'_>) -> bool {
+/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs too, whose collation is binary. To
+/// MariaDB a geometry is a blob (`is_character_field` in its `sql/log_event_server.cc`).
+fn is_character(column: &MapColumn<'_>, flavor: Flavor) -> bool {
+    if column.column_type == t::GEOMETRY {
+        return flavor == Flavor::Mariadb;
+    }
     matches!(
         column.column_type,
         t::STRING

@@ -63,12 +63,17 @@ impl Events {
             return Err(ParseError::TooLarge { found: length, limit: EVENT_BYTES_MAX });
         }
         let body = length.checked_sub(HEADER_BYTES as u64).filter(|_| length <= left);
-        let body = body.ok_or(ParseError::Malformed("an event in a payload with a wrong length"))?;
+        let body =
+            body.ok_or(ParseError::Malformed("an event in a payload with a wrong length"))?;
         self.event.clear();
         self.event.extend_from_slice(&header);
         // Grows with what is really there, not with what the header claims.
         let found = reader.take(body).read_to_end(&mut self.event).map_err(failed)?;
-        if found as u64 == body { Ok(length) } else { Err(failed(io::ErrorKind::UnexpectedEof.into())) }
+        if found as u64 == body {
+            Ok(length)
+        } else {
+            Err(failed(io::ErrorKind::UnexpectedEof.into()))
+        }
     }
 }
 

@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn a_length_beyond_the_end_is_short() {
         assert_eq!(Reader::new(&[3, 1, 2]).packed_bytes(), Err(Short));
-        assert_eq!(Reader::new(&[254, 255, 255, 255, 255, 255, 255, 255, 255]).packed_bytes(), Err(Short));
+        assert_eq!(
+            Reader::new(&[254, 255, 255, 255, 255, 255, 255, 255, 255]).packed_bytes(),
+            Err(Short)
+        );
         assert_eq!(Reader::new(&[2, 1, 2, 3]).short_bytes(), Ok(&[1, 2][..]));
     }
 }

@@ -4,6 +4,7 @@
 use super::metadata;
 use super::parse_error::ParseError;
 use super::reader::Reader;
+use crate::sources::mysql::settings::Flavor;
 
 /// Types of columns as a table map names them (`include/field_types.h`; MariaDB's own two in
 /// `include/mysql_com.h`).
@@ -128,7 +129,7 @@ pub fn name_bytes(map: &[u8]) -> Result<&[u8], ParseError> {
 impl<'a> TableMap<'a> {
     /// # Errors
     /// When the bytes are no table map, or one with a column type that is not known.
-    pub fn parse(map: &'a [u8]) -> Result<Self, ParseError> {
+    pub fn parse(map: &'a [u8], flavor: Flavor) -> Result<Self, ParseError> {
         let mut reader = Reader::new(map);
         let database = name(&mut reader)?;
         let table = name(&mut reader)?;
@@ -156,7 +157,7 @@ impl<'a> TableMap<'a> {
         if !blocks.is_empty() {
             return Err(ParseError::Malformed("a table map with too much column metadata"));
         }
-        let primary_key = metadata::read(reader.rest(), &mut columns)?;
+        let primary_key = metadata::read(reader.rest(), &mut columns, flavor)?;
         Ok(Self { database, table, columns, primary_key })
     }
 }

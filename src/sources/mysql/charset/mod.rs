@@ -31,7 +31,11 @@ pub enum Charset {
     Single(&'static High),
     Swe7,
     /// Several bytes a character, and where the servers read it differently.
-    Multi { encoding: &'static Encoding, differs: &'static [Run], shape: Shape },
+    Multi {
+        encoding: &'static Encoding,
+        differs: &'static [Run],
+        shape: Shape,
+    },
 }
 
 /// Which bytes of a text belong together.

@@ -231,42 +231,38 @@ pub(super) const BIG5: &[Run] = &[
     (0xA246, "¢£"),
     (0xA2CC, "\u{fffd}"),
     (0xA2CE, "\u{fffd}"),
-    (0xC6A1, "ヾゝゞ々ぁあぃいぅうぇえぉおかがきぎくぐけげこごさざしじすずせぜそぞただちぢっつづてでとどなにぬねのはばぱひびぴふぶぷへ"),
+    (
+        0xC6A1,
+        "ヾゝゞ々ぁあぃいぅうぇえぉおかがきぎくぐけげこごさざしじすずせぜそぞただちぢっつづてでとどなにぬねのはばぱひびぴふぶぷへ",
+    ),
     (0xC6DD, "べぺほぼぽまみむめもゃやゅゆょよらりるれろゎわゐゑをんァアィイゥウェ"),
-    (0xC740, "エォオカガキギクグケゲコゴサザシジスズセゼソゾタダチヂッツヅテデトドナニヌネノハバパヒビピフブプヘベペホボポマミムメモャ"),
+    (
+        0xC740,
+        "エォオカガキギクグケゲコゴサザシジスズセゼソゾタダチヂッツヅテデトドナニヌネノハバパヒビピフブプヘベペホボポマミムメモャ",
+    ),
     (0xC77C, "ヤュユ"),
     (0xC7A1, "ョヨラリルレロヮワヰヱヲンヴヵヶДЕЁЖЗИЙКЛМУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрсту"),
     (0xC7DD, "фхцчшщъыьэюя①②③④⑤⑥⑦⑧⑨⑩⑴⑵⑶⑷⑸⑹⑺⑻⑼⑽"),
 ];
 
 /// GB 2312 within GBK. Runs of codes that follow each other.
-pub(super) const GB2312: &[Run] = &[
-    (0xA1A4, "・"),
-    (0xA1AA, "―"),
-];
+pub(super) const GB2312: &[Run] = &[(0xA1A4, "・"), (0xA1AA, "―")];
 
 /// Shift JIS without the extensions of Windows. Runs of codes that follow each other.
-pub(super) const SJIS: &[Run] = &[
-    (0x815F, "\\〜‖"),
-    (0x817C, "−"),
-    (0x8191, "¢£"),
-    (0x81CA, "¬"),
-];
+pub(super) const SJIS: &[Run] = &[(0x815F, "\\〜‖"), (0x817C, "−"), (0x8191, "¢£"), (0x81CA, "¬")];
 
 /// EUC-JP without the extensions of Windows. Runs of codes that follow each other.
-pub(super) const UJIS: &[Run] = &[
-    (0xA1C0, "\\〜‖"),
-    (0xA1DD, "−"),
-    (0xA1F1, "¢£"),
-    (0xA2CC, "¬"),
-    (0x8FA2B7, "~"),
-];
+pub(super) const UJIS: &[Run] =
+    &[(0xA1C0, "\\〜‖"), (0xA1DD, "−"), (0xA1F1, "¢£"), (0xA2CC, "¬"), (0x8FA2B7, "~")];
 
 /// The extensions of Windows that encoding_rs does not have in EUC-JP. Runs of codes that follow each other.
 pub(super) const EUCJPMS: &[Run] = &[
     (0x8FA2C3, "￤"),
     (0x8FF3F3, "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅠⅡ"),
-    (0x8FF4A1, "ⅢⅣⅤⅥⅦⅧⅨⅩ＇＂㈱№℡炻仼僴凬匇匤﨎咊坙﨏塚增寬峵嵓﨑德悅愠敎昻晥晴朗栁﨓﨔橫櫢淸淲瀨凞猪甁皂皞益礰礼神祥福竧靖精綠"),
+    (
+        0x8FF4A1,
+        "ⅢⅣⅤⅥⅦⅧⅨⅩ＇＂㈱№℡炻仼僴凬匇匤﨎咊坙﨏塚增寬峵嵓﨑德悅愠敎昻晥晴朗栁﨓﨔橫櫢淸淲瀨凞猪甁皂皞益礰礼神祥福竧靖精綠",
+    ),
     (0x8FF4DD, "緖羽荢﨟薰蘒﨡蠇諸譿賴赶﨣﨤逸郞都鄕﨧﨨閒隆﨩霻靍靑飯飼館馞髙魲鶴黑"),
 ];
 

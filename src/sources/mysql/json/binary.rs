@@ -91,9 +91,11 @@ impl<'a> Stored<'a> {
         let bytes = self.bytes.get(..size).ok_or(MALFORMED)?;
         let container = Container { object, large, count, bytes };
         // So that a count is never believed that the bytes cannot hold.
-        if container.values_start().and_then(|start| {
-            count.checked_mul(container.value_entry())?.checked_add(start)
-        }).is_none_or(|end| end > size) {
+        if container
+            .values_start()
+            .and_then(|start| count.checked_mul(container.value_entry())?.checked_add(start))
+            .is_none_or(|end| end > size)
+        {
             return Err(MALFORMED);
         }
         Ok(Some(container))

@@ -147,7 +147,7 @@ fn write_opaque(
     let written = match column_type {
         column_type::NEWDECIMAL => {
             let [precision, scale, digits @ ..] = data else { return Err(MALFORMED) };
-            let shape = decimal::Shape::new(*precision, *scale).ok_or(MALFORMED)?;
+            let shape = decimal::Shape::in_document(*precision, *scale).ok_or(MALFORMED)?;
             return decimal::write(digits, shape, out);
         }
         column_type::DATE => {
