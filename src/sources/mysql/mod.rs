@@ -5,7 +5,19 @@
 //! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
 //! change comes from.
 //!
+//! The stream, in reading order: [`decoder`] follows the log, by what each event does (`follow`,
+//! `rows_follow`), one transaction (`group`) at a time; `done` is what of it needs no repeating and
+//! `prepared` what waits for a decision. [`binlog`] reads the events; a `plan` reads the rows, with
+//! [`charset`], [`json`], `decimal` and `temporal` for the values.
+//!
 //! A snapshot begins at a [`moment`], and [`snapshot`] reads every table by [`select`]'s statement.
+
+pub mod binlog;
+pub mod charset;
+pub mod decode_error;
+pub mod decoder;
+pub mod json;
+pub mod schema_log;
 
 pub mod connection;
 pub mod dump;
@@ -45,6 +57,19 @@ mod scramble;
 mod stream;
 mod transport;
 
+mod done;
+mod follow;
+mod group;
+mod plan;
+mod prepared;
+mod reading;
+mod row;
+mod rows_follow;
+mod statement;
+mod table_maps;
+
 mod calendar;
+mod decimal;
 mod decimal_text;
 mod quoted;
+mod temporal;

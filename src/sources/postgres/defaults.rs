@@ -215,8 +215,8 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::UInt(_)
         | Value::FarTimestampTz { .. }
         | Value::NoSuchDate
-        | Value::Geometry { .. }
         | Value::Point { .. }
+        | Value::Geometry { .. }
         | Value::Array(_) => return None,
     })
 }
