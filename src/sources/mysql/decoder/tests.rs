@@ -381,3 +381,93 @@ fn rows_leave_when_their_transaction_is_committed() {
     assert_eq!(of(MYSQL_FEATURES, "x.m"), "1 2 3 10 11 12 14 30 20 21 31 40 41");
     assert_eq!(of(MARIADB_FEATURES, "x.m"), "1 2 30 20 31 40 41 50 52");
 }
+
+/// What a server sends to a reader that goes on from `position`.
+fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
+    use crate::sources::mysql::binlog::gtid::{self, MariadbGtidEvent};
+    let is_sent = |event: &[u8], offset: u64| match (position, event[4]) {
+        (Position::Mysql(MysqlPosition { gtids: Some(gtids), .. }), kind) => {
+            let body = &event[19..];
+            let parsed =
+                if kind == 42 { gtid::parse_tagged(body) } else { gtid::parse(body, false) };
+            let (source, number) = parsed.unwrap().gtid.unwrap();
+            !gtids.contains(&source, number)
+        }
+        (Position::Mysql(position), _) => offset >= position.read_from().offset,
+        (Position::Mariadb(position), _) => {
+            let server_id = u32::from_le_bytes(event[5..9].try_into().unwrap());
+            let parsed = MariadbGtidEvent::parse(&event[19..], server_id).unwrap();
+            !position.read_from().contains(&parsed.gtid)
+        }
+        (Position::Postgres(_), _) => unreachable!(),
+    };
+    let mut sent = Vec::new();
+    let mut offset = 4;
+    for event in events(log) {
+        offset += (event.len() + CHECKSUM_BYTES) as u64;
+        sent.push((event, offset));
+    }
+    let mut wanted = false;
+    sent.retain(|(event, end)| {
+        if matches!(event[4], 33 | 42 | 162) {
+            wanted = is_sent(event, end - (event.len() + CHECKSUM_BYTES) as u64);
+        }
+        wanted
+    });
+    let first = match position {
+        Position::Mysql(position) if position.gtids.is_none() => position.read_from().offset,
+        _ => 4,
+    };
+    // A connection begins with a rotation that is in no file.
+    let mut rotation = vec![0, 0, 0, 0, 4, 1, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0x20, 0];
+    rotation.extend(first.to_le_bytes());
+    rotation.extend(b"binlog.000001");
+    std::iter::once(rotation).chain(sent.into_iter().map(|(event, _)| event)).collect()
+}
+
+/// Stops after every transaction and goes on from the last position: nothing is lost, nothing
+/// comes twice, and ids stay the same, whatever is prepared meanwhile.
+fn resumes(start: &Position, log: &[u8]) {
+    let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
+    assert!(whole.rows.len() > 20);
+    let groups = groups(log);
+    for n in 0..=groups.len() {
+        let first = keep(&mut decoder(start.clone()), &groups[..n].concat());
+        let mut first = first.map_err(chain).unwrap();
+        let position = first.progress.pop().unwrap_or_else(|| start.clone());
+        let second = keep(&mut decoder(position.clone()), &sent_from(&position, log));
+        let second = second.map_err(chain).unwrap();
+        let rows = [first.rows, second.rows].concat();
+        let ids = [first.ids, second.ids].concat();
+        assert!(rows == whole.rows, "after {n} groups, from {position:?}");
+        if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
+            assert_eq!(ids, whole.ids, "after {n} groups");
+        }
+        let end = second.progress.last().unwrap_or(&position);
+        assert_eq!(Some(end), whole.progress.last(), "after {n} groups");
+    }
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_gtid() {
+    resumes(&mysql_start(), MYSQL_FEATURES);
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_domain() {
+    resumes(&mariadb_start(), MARIADB_FEATURES);
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_file() {
+    // The first transaction's place, as if it were the log's beginning.
+    let first = events(MYSQL_FEATURES).into_iter().take_while(|event| !matches!(event[4], 33 | 42));
+    let offset = 4 + first.map(|event| (event.len() + CHECKSUM_BYTES) as u64).sum::<u64>();
+    let start = Position::Mysql(MysqlPosition {
+        server_uuid: "u".to_owned(),
+        gtids: None,
+        file: file("binlog.000001", offset),
+        restart: None,
+    });
+    resumes(&start, MYSQL_FEATURES);
+}
