@@ -181,6 +181,27 @@ fn the_logs_of_two_servers_are_read_to_their_end() {
 }
 
 #[test]
+fn offsets_go_on_beyond_32_bits() {
+    const GIB4: u64 = 1 << 32;
+    let header = |kind: u8, log_pos: u32, length: u32| {
+        let mut event = vec![0, 0, 0, 0, kind, 1, 0, 0, 0];
+        event.extend(length.to_le_bytes());
+        event.extend(log_pos.to_le_bytes());
+        event.extend([0, 0]);
+        Header::parse(&event).unwrap().0
+    };
+    let mut decoder = decoder(mysql_start());
+    decoder.at.offset = GIB4 - 100;
+    // A place that has wrapped, one that is not given, a heartbeat, a description sent again.
+    assert_eq!(decoder.advance(&header(30, 50, 150)), GIB4 - 100);
+    assert_eq!((decoder.advance(&header(30, 0, 30)), decoder.at.offset), (GIB4 + 50, GIB4 + 80));
+    assert_eq!((decoder.advance(&header(27, 80, 39)), decoder.at.offset), (GIB4 + 80, GIB4 + 80));
+    assert_eq!((decoder.advance(&header(15, 0, 120)), decoder.at.offset), (GIB4 + 80, GIB4 + 80));
+    // The server passed over something that is done.
+    assert_eq!(decoder.advance(&header(33, 1000, 100)), GIB4 + 900);
+}
+
+#[test]
 fn an_event_may_come_in_any_batch() {
     let events = events(MYSQL);
     let whole = keep(&mut decoder(mysql_start()), &events).map_err(chain).unwrap();
