@@ -19,7 +19,7 @@ use bumpalo::Bump;
 use crate::change::Progress;
 use crate::config::TableFilter;
 use crate::offsets::position::{BinlogFile, Position};
-use crate::sources::mysql::binlog::header::Header;
+use crate::sources::mysql::binlog::header::{Header, kind};
 use crate::sources::mysql::binlog::{ParseError, payload};
 use crate::sources::mysql::catalog::Catalog;
 use crate::sources::mysql::decode_error::{At, DecodeError};
@@ -169,11 +169,14 @@ impl Decoder {
 
     /// Moves to the end of an event, and gives where it begins.
     fn advance(&mut self, header: &Header) -> u64 {
-        // What is made for the reader is nowhere in the file; a description of the format that is
-        // sent again in mid-file has no place either.
-        let is_description =
-            header.kind == crate::sources::mysql::binlog::header::kind::FORMAT_DESCRIPTION;
-        if header.is_artificial() || (is_description && header.log_pos == 0) {
+        // What is made for the reader is nowhere in the file; a heartbeat is not either, and nor is
+        // a description of the format that is sent again in mid-file.
+        let nowhere = match header.kind {
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => true,
+            kind::FORMAT_DESCRIPTION => header.log_pos == 0,
+            _ => false,
+        };
+        if nowhere || header.is_artificial() {
             return self.at.offset;
         }
         const WRAP: u64 = 1 << 32;
