@@ -7,8 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, FormatConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig};
-use crate::disposition::{Diagnose, Disposition};
+use crate::config::{
+    Config, FormatConfig, MysqlConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig,
+};
+use crate::disposition::Diagnose;
 use crate::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use crate::offsets::file::FileOffsetStore;
 use crate::offsets::kafka::KafkaOffsetStore;
@@ -25,6 +27,8 @@ use crate::sinks::Sink;
 use crate::sinks::file::{FileSink, StdoutSink};
 use crate::sinks::kafka::KafkaSink;
 use crate::sources::Source;
+use crate::sources::mysql::MysqlSource;
+use crate::sources::mysql::settings::Flavor;
 use crate::sources::postgres::PostgresSource;
 use crate::stats::Stats;
 
@@ -128,9 +132,8 @@ impl App {
                 config.pipeline.clone(),
                 config.topic_prefix.clone(),
             )),
-            SourceConfig::Mysql(_) | SourceConfig::Mariadb(_) => {
-                return Err(RunError::Source(Box::new(NotYet)));
-            }
+            SourceConfig::Mysql(mysql) => mysql_source(Flavor::Mysql, mysql, &config),
+            SourceConfig::Mariadb(mysql) => mysql_source(Flavor::Mariadb, mysql, &config),
         };
         let registry = match &config.format {
             FormatConfig::Avro(registry) => {
@@ -150,15 +153,14 @@ impl App {
     }
 }
 
-/// The way from the binary log to the pipeline is not built.
-#[derive(Debug, thiserror::Error)]
-#[error("read from MySQL or MariaDB: not built yet")]
-struct NotYet;
-
-impl Diagnose for NotYet {
-    fn disposition(&self) -> Disposition {
-        Disposition::Stop
-    }
+fn mysql_source(flavor: Flavor, source: &MysqlConfig, config: &Config) -> Box<dyn Source> {
+    Box::new(MysqlSource::new(
+        flavor,
+        source.clone(),
+        config.snapshot.clone(),
+        config.pipeline.clone(),
+        config.topic_prefix.clone(),
+    ))
 }
 
 impl Parts for App {

@@ -36,25 +36,21 @@ fn avro_is_what_debezium_published() {
 }
 
 #[test]
-#[ignore = "the binary log has no way to the pipeline yet"]
 fn mysql_json_with_schemas_is_what_debezium_published() {
     check(Source::Binlog(Kind::Mysql), "default", json_format, json_record);
 }
 
 #[test]
-#[ignore = "the binary log has no way to the pipeline yet"]
 fn mysql_avro_is_what_debezium_published() {
     check(Source::Binlog(Kind::Mysql), "avro", avro_format, avro_record);
 }
 
 #[test]
-#[ignore = "the binary log has no way to the pipeline yet"]
 fn mariadb_json_with_schemas_is_what_debezium_published() {
     check(Source::Binlog(Kind::Mariadb), "default", json_format, json_record);
 }
 
 #[test]
-#[ignore = "the binary log has no way to the pipeline yet"]
 fn mariadb_avro_is_what_debezium_published() {
     check(Source::Binlog(Kind::Mariadb), "avro", avro_format, avro_record);
 }

@@ -260,7 +260,10 @@ async fn another_cluster_database_slot_or_future_is_refused() {
     let identity = |checkpoint: &mut Checkpoint,
                     to: &dyn Fn(&mut String, &mut u32, &mut String)| {
         let SourceIdentity::Postgres { system_id, database_oid, slot, .. } =
-            &mut checkpoint.identity;
+            &mut checkpoint.identity
+        else {
+            panic!("PostgreSQL's")
+        };
         to(system_id, database_oid, slot);
     };
     assert_eq!(check(&|c| identity(c, &|id, _, _| id.push('1'))).await, "OtherSystem");

@@ -25,6 +25,10 @@ pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mys
     if written.server_id == Some(0) {
         checks.refuse(&at("server_id"), "0 is out of range: 1 to 4294967295");
     }
+    if kind.key == MARIADB.key && matches!(written.position, Some(written::LogPosition::File)) {
+        let problem = "MariaDB numbers every transaction, so its places are GTIDs: leave it out";
+        checks.refuse(&at("position"), problem);
+    }
     let tables = source::tables(checks, kind, written.tables.clone().unwrap_or_default());
     let tls = source::tls(checks, kind, &written.host, written.tls.clone().unwrap_or_default());
     let connect_timeout = checks.duration(

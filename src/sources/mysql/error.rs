@@ -7,6 +7,7 @@ use std::io;
 
 use super::settings::Flavor;
 use crate::disposition::{Diagnose, Disposition};
+use crate::offsets::position::Position;
 use crate::sources::BoxError;
 use crate::sources::tls::TlsError;
 
@@ -99,6 +100,8 @@ pub enum SourceError {
         "resume at {endpoint}: it is server {found}, the checkpoint is a place in the log of server {expected}"
     )]
     OtherServer { endpoint: String, expected: String, found: String },
+    #[error("resume from {flavor}: the checkpoint is at {position}, a place of another source")]
+    ForeignPosition { position: Position, flavor: Flavor },
     #[error("resume at {endpoint}: the checkpoint speaks GTIDs, and the server has none")]
     GtidsOff { endpoint: String, flavor: Flavor, found: String },
     #[error("resume: the server threw away transactions that were not read yet: {missing}")]
@@ -201,6 +204,7 @@ impl Diagnose for SourceError {
             | Self::MissingGrants { .. }
             | Self::ServerIdTaken { .. }
             | Self::OtherServer { .. }
+            | Self::ForeignPosition { .. }
             | Self::GtidsOff { .. }
             | Self::Purged { .. }
             | Self::Diverged { .. }

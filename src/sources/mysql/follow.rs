@@ -51,10 +51,15 @@ impl Decoder {
             kind::MARIADB_START_ENCRYPTION => {
                 return Err(DecodeError::Encrypted { at: self.place() }.into());
             }
+            // The last of what a file begins with: where the log is followed by file, the place
+            // behind it is where the server says that an empty file ends.
+            kind::PREVIOUS_GTIDS => {
+                self.done.rotate(&self.at);
+                self.report(out);
+            }
             // Where the log is, which other events tell better.
             kind::HEARTBEAT
             | kind::STOP
-            | kind::PREVIOUS_GTIDS
             | kind::MARIADB_GTID_LIST
             | kind::MARIADB_BINLOG_CHECKPOINT => {}
             _ => return self.inner_event(event, out),

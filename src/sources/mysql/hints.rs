@@ -101,6 +101,7 @@ fn log_hint(error: &SourceError) -> Option<String> {
     const NEW_SNAPSHOT: &str = "`tailwater offsets reset` and a new snapshot";
     Some(match error {
         SourceError::OtherServer { .. } => format!("point the pipeline back at its server; without GTIDs a place in one server's log means nothing in another's: {NEW_SNAPSHOT}"),
+        SourceError::ForeignPosition { .. } => format!("give each source a pipeline of its own, or start this one anew: {NEW_SNAPSHOT}"),
         SourceError::GtidsOff { .. } => "switch GTIDs on again (SET PERSIST gtid_mode = ON; by its steps), or point the pipeline at a server that has them".to_owned(),
         SourceError::Purged { .. } => format!("what is gone cannot be read: {NEW_SNAPSHOT}; then keep the log for longer: binlog_expire_logs_seconds"),
         SourceError::Diverged { .. } => format!("the checkpoint is of a server that went another way (a failover that lost transactions, or RESET): point the pipeline back at it, or {NEW_SNAPSHOT}"),

@@ -1,5 +1,10 @@
 //! MySQL 8.0-9.x and MariaDB 10.6 and newer: the binary log.
 //!
+//! The async half, in reading order: [`source`] decides what a run starts from, [`session`] serves
+//! the sockets while it lasts. Beneath them: the start checks ([`preflight`], [`lineage`],
+//! [`replicas`]), the two phases ([`snapshot`], `stream`, which [`dump`] begins and `inspect`
+//! guards), and one connection for all of it ([`connection`]).
+//!
 //! What a table looks like, in reading order: [`catalog`] asks the server, [`types`] and
 //! [`defaults`] read its answers, [`table`] puts them together with the log's table maps into
 //! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
@@ -11,6 +16,8 @@
 //! [`charset`], [`json`], `decimal` and `temporal` for the values.
 //!
 //! A snapshot begins at a [`moment`], and [`snapshot`] reads every table by [`select`]'s statement.
+
+pub mod source;
 
 pub mod binlog;
 pub mod charset;
@@ -53,8 +60,10 @@ mod gtid_wire;
 mod handshake;
 mod hints;
 mod inspect;
+mod places;
 mod scramble;
 mod stream;
+mod transactions;
 mod transport;
 
 mod done;
@@ -73,3 +82,5 @@ mod decimal;
 mod decimal_text;
 mod quoted;
 mod temporal;
+
+pub use source::MysqlSource;

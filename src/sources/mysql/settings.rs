@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Secret, TlsConfig};
+use crate::config::{MysqlConfig, Secret, TlsConfig};
 
 /// Two servers with one history, told apart by what they have become since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,4 +60,23 @@ pub struct ConnectSettings {
     pub connect_timeout: Duration,
     /// Largest message accepted from the server, an event or a row.
     pub message_bytes_max: u32,
+}
+
+impl ConnectSettings {
+    #[must_use]
+    pub fn of(flavor: Flavor, config: &MysqlConfig) -> Self {
+        let address = match config.host.starts_with('/') {
+            true => Address::Socket(PathBuf::from(&config.host)),
+            false => Address::Tcp { host: config.host.clone(), port: config.port },
+        };
+        Self {
+            flavor,
+            address,
+            user: config.user.clone(),
+            password: config.password.clone(),
+            tls: config.tls.clone(),
+            connect_timeout: config.connect_timeout,
+            message_bytes_max: config.message_bytes_max,
+        }
+    }
 }

@@ -12,12 +12,13 @@ use bumpalo::Bump;
 use crate::change::{Change, EventId, Op};
 use crate::disposition::{Diagnose, Disposition};
 use crate::sources::mysql::catalog::TableFacts;
+use crate::sources::mysql::decoder::SnapshotDecode;
 use crate::sources::mysql::log_point::LogPoint;
 use crate::sources::mysql::source_block::{Place, slots};
 use crate::sources::mysql::sql;
 use crate::sources::mysql::table::{Described, Tables};
 use crate::sources::mysql::text::{self, TextError};
-use crate::sources::{BoxError, ChangeHandler, RawBatch, Undecodable};
+use crate::sources::{BoxError, ChangeHandler, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
 /// What the decoder must know of a snapshot: the moment, without its connections.
@@ -280,6 +281,41 @@ impl SnapshotRows {
             .ok()
             .filter(|&index| index < self.tables.len())
             .ok_or(SnapshotRowsError::Order("it has rows of a table that was not announced"))
+    }
+}
+
+/// The decoder's part before the stream, batch by batch.
+pub struct SnapshotDecoder {
+    /// `None` at its end.
+    rows: Option<SnapshotRows>,
+}
+
+impl SnapshotDecoder {
+    #[must_use]
+    pub fn new(rows: SnapshotRows) -> Self {
+        Self { rows: Some(rows) }
+    }
+}
+
+impl SnapshotDecode for SnapshotDecoder {
+    fn decode<'a>(
+        &mut self,
+        raw: &'a RawBatch,
+        arena: &'a Bump,
+        tables: &mut Tables,
+        out: &mut dyn ChangeHandler,
+    ) -> Result<(), BoxError> {
+        let over = SnapshotRowsError::Order("it is over");
+        let context = &mut Context { arena, tables, out };
+        match (raw.stage, &mut self.rows) {
+            (_, None) => Err(over.into()),
+            (Stage::Snapshot { table }, Some(rows)) => rows.rows(table, raw, context),
+            (Stage::SnapshotTableEnd { table }, Some(rows)) => rows.table_end(table, context),
+            (Stage::SnapshotEnd, rows) => rows.take().ok_or(over)?.end(context),
+            (Stage::Stream, Some(_)) => {
+                Err(SnapshotRowsError::Order("the stream began before its end").into())
+            }
+        }
     }
 }
 

@@ -20,11 +20,15 @@ use super::connection::{EventsRead, MyConnection};
 use super::dump::{self, DumpSettings, StartPoint};
 use super::error::SourceError;
 use super::inspect::Inspector;
+use super::transactions::Place;
 use super::wire::Frames;
 use crate::offsets::SourceAck;
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 const OPERATION: &str = "stream";
+/// How long a stop waits for the end of the transaction that is half on its way: without it, its
+/// first half would come again. A longer one is cut, and does.
+const LEAVE: Duration = Duration::from_secs(2);
 /// A server that looks for a GTID in many files says nothing until it has found it, and cutting it
 /// off would only make it begin again. The kernel's keepalives notice a server that is gone.
 const SEEK_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -67,6 +71,9 @@ struct Stream {
     heard_at: Instant,
     /// Until the first event, the server may still be looking for it.
     silence_limit: Duration,
+    place: Place,
+    /// Since a stop was told: until when the end of a transaction is waited for.
+    leaving: Option<Instant>,
 }
 
 /// What ended a wait.
@@ -105,13 +112,16 @@ impl Stream {
             acks: Some(acks),
             stop,
             heard_at: now,
+            place: Place::default(),
+            leaving: None,
         })
     }
 
     async fn serve(&mut self) -> Result<(), SourceError> {
         loop {
             match self.listen().await? {
-                Event::Stop => return Ok(()),
+                Event::Stop if self.may_leave() => return Ok(()),
+                Event::Stop => {}
                 Event::Silent => {
                     return Err(SourceError::Silent {
                         endpoint: self.connection.endpoint().to_owned(),
@@ -122,7 +132,9 @@ impl Stream {
                     self.heard_at = Instant::now();
                     self.silence_limit = self.settings.silence_limit;
                     let batch = self.inspected(frames)?;
-                    if self.hand_on(batch).await == Flow::End {
+                    if self.hand_on(batch).await == Flow::End
+                        || (self.leaving.is_some() && self.place == Place::Between)
+                    {
                         return Ok(());
                     }
                     // Nobody listened meanwhile: the silence begins anew.
@@ -142,8 +154,8 @@ impl Stream {
         let due = self.heard_at + self.silence_limit;
         Ok(tokio::select! {
             biased;
-            // 1. A stop is final; whatever is still in the socket comes again.
-            () = self.stop.cancelled() => Event::Stop,
+            // 1. Whatever is still in the socket comes again.
+            () = told_to_stop(&self.stop, self.leaving) => Event::Stop,
             // 2. Last but for the end, because it is nearly always ready. Cancel-safe: bytes stay
             //    in the buffer.
             read = self.connection.read_events(OPERATION) => {
@@ -167,6 +179,7 @@ impl Stream {
             let end = start.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
             *range = Range { start, end: end.min(range.end) };
         }
+        self.note(&data, &mut payloads);
         Ok(RawBatch {
             stage: Stage::Stream,
             data,
@@ -176,6 +189,29 @@ impl Stream {
         })
     }
 
+    /// Where the batch leaves us. On the way out it ends with the transaction that is open.
+    fn note(&mut self, data: &[u8], events: &mut Vec<Range<u32>>) {
+        let mut kept = events.len();
+        for (at, range) in events.iter().enumerate() {
+            let event = data.get(range.start as usize..range.end as usize).unwrap_or_default();
+            self.place = self.place.after(event);
+            if self.leaving.is_some() && self.place == Place::Between {
+                kept = at + 1;
+                break;
+            }
+        }
+        events.truncate(kept);
+    }
+
+    /// Nothing is in hand, and a stop was told or its time is over.
+    fn may_leave(&mut self) -> bool {
+        if self.place == Place::Between || self.leaving.is_some() {
+            return true;
+        }
+        self.leaving = Some(Instant::now() + LEAVE);
+        false
+    }
+
     /// The wait with a batch in hand.
     async fn hand_on(&mut self, batch: RawBatch) -> Flow {
         let out = self.out.clone();
@@ -183,19 +219,30 @@ impl Stream {
         loop {
             let event = tokio::select! {
                 biased;
-                // 1. The batch is given up: it was never acknowledged and comes again.
-                () = self.stop.cancelled() => Event::Stop,
+                // 1. A batch that is given up was never acknowledged and comes again.
+                () = told_to_stop(&self.stop, self.leaving) => Event::Stop,
                 // 2. Pinned outside of the loop, so it keeps its place in the queue.
                 sent = &mut sent => Event::Sent(sent),
                 // 3. As above.
                 () = next_ack(&mut self.acks) => Event::Acknowledged,
             };
             match event {
-                Event::Stop | Event::Sent(Err(Closed)) => return Flow::End,
+                Event::Sent(Err(Closed)) => return Flow::End,
+                Event::Stop if self.leaving.is_some() => return Flow::End,
+                // With this batch in hand, there is always something to end.
+                Event::Stop => self.leaving = Some(Instant::now() + LEAVE),
                 Event::Sent(Ok(())) => return Flow::Continue,
                 Event::Acknowledged | Event::Silent | Event::Read(_) => {}
             }
         }
+    }
+}
+
+/// The stop itself, or the end of its patience. Cancel-safe.
+async fn told_to_stop(stop: &CancellationToken, leaving: Option<Instant>) {
+    match leaving {
+        Some(late) => sleep_until(late.into()).await,
+        None => stop.cancelled().await,
     }
 }
 

@@ -243,7 +243,13 @@ impl PostgresSource {
         server: &mut Server,
     ) -> Result<(), SourceError> {
         let SourceIdentity::Postgres { system_id, database_oid, slot, .. } =
-            &past.checkpoint.identity;
+            &past.checkpoint.identity
+        else {
+            return Err(SourceError::ForeignPosition {
+                position: past.checkpoint.position.clone(),
+                system_id: server.about.identity.system_id.clone(),
+            });
+        };
         if *system_id != server.about.identity.system_id {
             return Err(SourceError::OtherSystem {
                 endpoint: server.sql.endpoint().to_owned(),

@@ -1,5 +1,6 @@
 //! The MySQL source's rooms against real servers of both kinds.
 
+mod basics;
 mod login;
 mod reading;
 mod rows;
