@@ -13,6 +13,9 @@ KAFKA_VERSION=4.3.1
 REGISTRY_VERSION=2.6.13.Final
 KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
 REGISTRY_HOME=$CACHE/apicurio-$REGISTRY_VERSION
+# Unpacked Debian packages; `bin/` starts their programs with their own libraries.
+MYSQL_HOME=$CACHE/mysql
+MARIADB_HOME=$CACHE/mariadb
 PYTHON_HOME=$CACHE/python
 CONFLUENT_KAFKA="confluent-kafka[avro,schemaregistry]==2.16.*"
 

@@ -7,7 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, FormatConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig};
+use crate::config::{
+    Config, FormatConfig, MysqlConfig, OffsetsConfig, SinkConfig, SnapshotMode, SourceConfig,
+};
 use crate::disposition::Diagnose;
 use crate::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use crate::offsets::file::FileOffsetStore;
@@ -25,6 +27,8 @@ use crate::sinks::Sink;
 use crate::sinks::file::{FileSink, StdoutSink};
 use crate::sinks::kafka::KafkaSink;
 use crate::sources::Source;
+use crate::sources::mysql::MysqlSource;
+use crate::sources::mysql::settings::Flavor;
 use crate::sources::postgres::PostgresSource;
 use crate::stats::Stats;
 
@@ -128,6 +132,8 @@ impl App {
                 config.pipeline.clone(),
                 config.topic_prefix.clone(),
             )),
+            SourceConfig::Mysql(mysql) => mysql_source(Flavor::Mysql, mysql, &config),
+            SourceConfig::Mariadb(mysql) => mysql_source(Flavor::Mariadb, mysql, &config),
         };
         let registry = match &config.format {
             FormatConfig::Avro(registry) => {
@@ -145,6 +151,16 @@ impl App {
             FormatConfig::Json { schemas } => Format::Json { schemas: *schemas },
         }
     }
+}
+
+fn mysql_source(flavor: Flavor, source: &MysqlConfig, config: &Config) -> Box<dyn Source> {
+    Box::new(MysqlSource::new(
+        flavor,
+        source.clone(),
+        config.snapshot.clone(),
+        config.pipeline.clone(),
+        config.topic_prefix.clone(),
+    ))
 }
 
 impl Parts for App {

@@ -20,8 +20,10 @@ pub enum Value<'a> {
     /// Unchanged and not repeated by the log.
     Unavailable,
     Bool(bool),
-    /// Every signed integer up to 64 bits.
+    /// Every signed integer up to 64 bits, and every unsigned one that fits.
     Int(i64),
+    /// An unsigned 64-bit integer (MySQL's BIGINT UNSIGNED), whatever its size.
+    UInt(u64),
     Float32(f32),
     Float64(f64),
     Decimal(Decimal<'a>),
@@ -32,7 +34,11 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// Days since 1970-01-01. `i32::MAX` and `i32::MIN` are the infinities.
     Date(i32),
-    /// Microseconds since midnight, 24:00:00 included.
+    /// A date, or a date and time, that is no day of the calendar: MySQL keeps zero dates
+    /// (0000-00-00), partial ones (2024-00-10) and, where ALLOW_INVALID_DATES is set, 2024-02-31.
+    NoSuchDate,
+    /// Microseconds since midnight, 24:00:00 included. MySQL's TIME is a duration of up to
+    /// 838:59:59 in either direction.
     Time(i64),
     /// Microseconds since midnight at an offset (seconds east of UTC).
     TimeTz {
@@ -53,6 +59,11 @@ pub enum Value<'a> {
     Point {
         x: f64,
         y: f64,
+    },
+    /// A shape as well-known binary. MySQL's SRID 0 is none.
+    Geometry {
+        srid: u32,
+        wkb: &'a [u8],
     },
     /// Elements in row-major order.
     Array(&'a [Value<'a>]),
@@ -86,6 +97,7 @@ pub enum OwnedValue {
     Null,
     Bool(bool),
     Int(i64),
+    UInt(u64),
     Float32(f32),
     Float64(f64),
     Decimal { unscaled: Vec<u8>, scale: i32 },
@@ -106,6 +118,7 @@ impl OwnedValue {
             Self::Null => Value::Null,
             Self::Bool(v) => Value::Bool(*v),
             Self::Int(v) => Value::Int(*v),
+            Self::UInt(v) => Value::UInt(*v),
             Self::Float32(v) => Value::Float32(*v),
             Self::Float64(v) => Value::Float64(*v),
             Self::Decimal { unscaled, scale } => {

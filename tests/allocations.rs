@@ -1,5 +1,7 @@
 //! What must not cost memory. A binary of its own: the counter is a global allocator.
 
+#[path = "support/decode_binlog.rs"]
+mod decode_binlog;
 #[path = "support/decode_rows.rs"]
 mod decode_rows;
 #[path = "support/transcode_rows.rs"]

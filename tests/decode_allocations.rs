@@ -1,14 +1,22 @@
 //! A row costs no allocation once the arena is warm.
 
 use bumpalo::Bump;
-use tailwater::sources::Decode as _;
+use tailwater::sources::{Decode, RawBatch};
 
-use super::decode_rows;
+use super::{decode_binlog, decode_rows};
 
 #[test]
 fn a_row_is_decoded_without_allocating() {
-    let mut decoder = decode_rows::decoder();
-    let (one, many) = (decode_rows::batch(1), decode_rows::batch(1001));
+    check(&mut decode_rows::decoder(), decode_rows::batch);
+}
+
+#[test]
+fn a_row_of_a_binlog_is_decoded_without_allocating() {
+    check(&mut decode_binlog::decoder(), decode_binlog::batch);
+}
+
+fn check(decoder: &mut dyn Decode, batch: impl Fn(usize) -> RawBatch) {
+    let (one, many) = (batch(1), batch(1001));
     let mut arena = Bump::new();
     // Twice: the first run grows the arena, the reset keeps one chunk that holds everything.
     for _ in 0..3 {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::report::Report;
-use crate::config::{self, Config, FormatConfig, Loaded, OffsetsConfig, SinkConfig, SourceConfig};
+use crate::config::{
+    self, Config, FormatConfig, Loaded, MysqlConfig, OffsetsConfig, PostgresConfig, SinkConfig,
+    SourceConfig, TableFilter,
+};
 use crate::exit;
 
 pub(super) fn run(file: &Path) -> Result<exit::Code, Report> {
@@ -19,7 +22,7 @@ pub(super) fn run(file: &Path) -> Result<exit::Code, Report> {
 
 /// What the file comes to, without a secret.
 fn summary(config: &Config) -> String {
-    let SourceConfig::Postgres(source) = &config.source;
+    let (source, tables) = source(&config.source);
     let list = |patterns: &[String], none: &str| match patterns {
         [] => none.to_owned(),
         patterns => patterns.join(", "),
@@ -40,19 +43,36 @@ fn summary(config: &Config) -> String {
     };
     let admin = config.admin.map_or_else(|| "off".to_owned(), |address| address.to_string());
     format!(
-        "  pipeline  {}\n  source    PostgreSQL {}@{}:{}/{}, TLS {:?}, slot {}, publication {}\n  \
+        "  pipeline  {}\n  source    {source}\n  \
          tables    {}; without {}\n  format    {format}\n  sink      {sink}, topics {}.*\n  \
          offsets   {offsets}\n  admin     {admin}\n",
         config.pipeline,
-        source.user,
-        source.host,
-        source.port,
-        source.database,
-        source.tls.mode,
-        source.slot,
-        source.publication.name,
-        list(source.tables.include(), "every table"),
-        list(source.tables.exclude(), "none"),
+        list(tables.include(), "every table"),
+        list(tables.exclude(), "none"),
         config.topic_prefix,
     )
+}
+
+/// One line about the source, and its tables.
+fn source(source: &SourceConfig) -> (String, &TableFilter) {
+    match source {
+        SourceConfig::Postgres(source) => {
+            let PostgresConfig { user, host, port, database, slot, .. } = source;
+            let (mode, publication) = (source.tls.mode, &source.publication.name);
+            let line = format!(
+                "PostgreSQL {user}@{host}:{port}/{database}, TLS {mode:?}, slot {slot}, publication {publication}"
+            );
+            (line, &source.tables)
+        }
+        SourceConfig::Mysql(source) => (mysql("MySQL", source), &source.tables),
+        SourceConfig::Mariadb(source) => (mysql("MariaDB", source), &source.tables),
+    }
+}
+
+fn mysql(server: &str, source: &MysqlConfig) -> String {
+    let MysqlConfig { user, host, port, server_id, .. } = source;
+    // A socket has no port.
+    let port = if host.starts_with('/') { String::new() } else { format!(":{port}") };
+    let id = server_id.map_or_else(|| "made of the name".to_owned(), |id| id.to_string());
+    format!("{server} {user}@{host}{port}, TLS {:?}, server id {id}", source.tls.mode)
 }

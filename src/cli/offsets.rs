@@ -114,7 +114,7 @@ async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Co
     if consent == Consent::Missing {
         return Err(needs_consent(
             change,
-            "the next start takes a new snapshot and sends every row again; drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
+            "the next start takes a new snapshot and sends every row again; with PostgreSQL, drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
         ));
     }
     store.reset().await.map_err(|error| report(&error))?;
@@ -139,7 +139,12 @@ fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkp
             "let the snapshot finish, which decides where the stream starts, or run `tailwater offsets reset`".to_owned(),
         ));
     }
-    let Position::Postgres(position) = &before.position;
+    let Position::Postgres(position) = &before.position else {
+        return Err(Report::refused(
+            format!("move the checkpoint at {location}: it is a binlog position, not an LSN"),
+            "only PostgreSQL's checkpoints can be moved; `tailwater offsets reset` forgets this one".to_owned(),
+        ));
+    };
     let position = Position::Postgres(PostgresPosition { lsn, ..position.clone() });
     Ok(Checkpoint {
         position,
@@ -201,7 +206,7 @@ mod tests {
         let lsn: Lsn = "1/A0".parse().unwrap();
         assert_eq!(set(&mut store, lsn, Consent::Given).await, Ok(exit::Code::Ok));
         let after = store.0.unwrap();
-        let Position::Postgres(position) = &after.position;
+        let Position::Postgres(position) = &after.position else { panic!("{after:?}") };
         assert_eq!((position.lsn, position.timeline, after.counter), (lsn, 1, 42));
         assert_eq!((after.partitions, after.identity), (before.partitions, before.identity));
     }

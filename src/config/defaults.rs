@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use super::{SnapshotMode, TlsMode, UnmappedTypes};
+use super::{LogPosition, SnapshotMode, TlsMode, UnmappedTypes};
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) const POSTGRES_PORT: u16 = 5432;
+pub(super) const MYSQL_PORT: u16 = 3306;
+pub(super) const LOG_POSITION: LogPosition = LogPosition::Auto;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(60);

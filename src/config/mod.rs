@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnose::{ConfigError, Finding};
-pub use first_look::first_look;
+pub use first_look::{first_look, password_variable};
 pub use load::{Loaded, json_schema, load};
 pub use secret::Secret;
 pub use tables::TableFilter;
@@ -52,6 +52,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub enum SourceConfig {
     Postgres(PostgresConfig),
+    Mysql(MysqlConfig),
+    Mariadb(MysqlConfig),
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub struct PostgresConfig {
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
-    pub tls: PostgresTls,
+    pub tls: TlsConfig,
     pub connect_timeout: Duration,
     /// The pipeline's name where not set; letters, digits and underscores, as the server wants it.
     pub slot: String,
@@ -79,6 +81,36 @@ pub struct PostgresConfig {
     pub message_bytes_max: u32,
 }
 
+/// Of either server: they differ in what they are, not in what is asked of them.
+#[derive(Clone, Debug)]
+pub struct MysqlConfig {
+    /// A host name or address, or the path of the server's unix socket (leading `/`).
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub tls: TlsConfig,
+    pub connect_timeout: Duration,
+    /// `None`: made of the pipeline's name. Never 0, which the server takes for no number at all.
+    pub server_id: Option<u32>,
+    /// Patterns over `database.table`.
+    pub tables: TableFilter,
+    pub position: LogPosition,
+    /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
+    pub silence_limit: Duration,
+    /// Largest event or row accepted from the server.
+    pub message_bytes_max: u32,
+}
+
+/// What a place in the binary log is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPosition {
+    /// By what the server has.
+    Auto,
+    Gtid,
+    File,
+}
+
 #[derive(Clone, Debug)]
 pub struct PublicationConfig {
     pub name: String,
@@ -87,7 +119,7 @@ pub struct PublicationConfig {
 }
 
 #[derive(Clone, Debug)]
-pub struct PostgresTls {
+pub struct TlsConfig {
     pub mode: TlsMode,
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,

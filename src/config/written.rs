@@ -58,6 +58,10 @@ pub(super) struct Written {
 pub(super) enum Source {
     /// PostgreSQL 13 or newer with `wal_level=logical`.
     Postgres(Box<Postgres>),
+    /// MySQL 8.0 or newer with `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    Mysql(Box<Mysql>),
+    /// MariaDB 10.6 or newer with `log_bin`, `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    Mariadb(Box<Mysql>),
 }
 
 /// A PostgreSQL database. The user needs LOGIN, REPLICATION, CONNECT on the database, USAGE on
@@ -78,7 +82,7 @@ pub(super) struct Postgres {
     /// client certificates.
     pub(super) password: Option<SecretText>,
     /// Encryption of every connection to the server.
-    pub(super) tls: Option<PostgresTls>,
+    pub(super) tls: Option<Tls>,
     /// How long one connection attempt may take. 100ms to 168h. Default: 10s.
     pub(super) connect_timeout: Option<Span>,
     /// Name of the replication slot; created where missing, never dropped, never recreated on its
@@ -104,10 +108,10 @@ pub(super) struct Postgres {
     pub(super) message_bytes_max: Option<Size>,
 }
 
-/// Encryption of the connections to PostgreSQL.
+/// Encryption of the connections to the database.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PostgresTls {
+pub(super) struct Tls {
     /// Default: `prefer` for loopback addresses and unix sockets, `verify-full` for everything
     /// else.
     pub(super) mode: Option<TlsMode>,
@@ -117,6 +121,58 @@ pub(super) struct PostgresTls {
     pub(super) certificate: Option<PathBuf>,
     /// PEM file with the client's private key; together with `certificate`. Default: none.
     pub(super) key: Option<PathBuf>,
+}
+
+/// A MySQL or MariaDB server. The user needs REPLICATION SLAVE, REPLICATION CLIENT (MariaDB: BINLOG
+/// MONITOR) and SELECT on the tables; RELOAD, for one moment at the start of a snapshot, where the
+/// tables are to be read over several connections.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mysql {
+    /// Name or address of the server, or the path of its unix socket (with a leading `/`).
+    /// Required. Debezium: `database.hostname`.
+    pub(super) host: String,
+    /// TCP port. 1 to 65535. Default: 3306. Debezium: `database.port`.
+    pub(super) port: Option<u16>,
+    /// Required. Debezium: `database.user`.
+    pub(super) user: String,
+    /// Better `${file:…}` or `${env:…}` than plain text. Default: none. Debezium:
+    /// `database.password`.
+    pub(super) password: Option<SecretText>,
+    /// Encryption of every connection to the server. Debezium: `database.ssl.mode` and the stores
+    /// beside it.
+    pub(super) tls: Option<Tls>,
+    /// How long one connection attempt may take. 100ms to 168h. Default: 10s. Debezium:
+    /// `connect.timeout.ms`.
+    pub(super) connect_timeout: Option<Span>,
+    /// Number by which the server knows this reader; two readers of one number throw each other
+    /// out, and so does a replica's. 1 to 4294967295. Default: made of `pipeline`, above two
+    /// billion. Debezium: `database.server.id`.
+    pub(super) server_id: Option<u32>,
+    /// Which tables are captured. Default: all but the system's. Debezium: `table.include.list`
+    /// and `table.exclude.list`; a whole database is `shop.*`.
+    pub(super) tables: Option<Tables>,
+    /// What a place in the log is made of. Default: `auto`.
+    pub(super) position: Option<LogPosition>,
+    /// A connection on which nothing arrives for this long counts as dead; the server is asked for
+    /// a heartbeat three times as often. 3s to 168h. Default: 60s. Debezium:
+    /// `connect.keep.alive.interval.ms`.
+    pub(super) silence_limit: Option<Span>,
+    /// Largest single event (some rows of one statement, in essence) accepted from the server.
+    /// 1MiB to 1GiB, which is the server's own limit. Default: 256MiB.
+    pub(super) message_bytes_max: Option<Size>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LogPosition {
+    /// `gtid` where the server has them, `file` otherwise.
+    Auto,
+    /// Sets of transaction ids, which mean the same on every server of a group. The start is
+    /// refused where `gtid_mode` is not `ON`.
+    Gtid,
+    /// File and offset of this one server, which mean nothing on any other.
+    File,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -147,7 +203,7 @@ pub(super) struct Publication {
     pub(super) create: Option<bool>,
 }
 
-/// Which tables are captured: globs over `schema.table`, where `*` is any run of characters, `?`
+/// Which tables are captured: globs over `schema.table` (MySQL, MariaDB: `database.table`), where `*` is any run of characters, `?`
 /// one of them and `[ab]` a choice.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -186,7 +242,7 @@ pub(super) enum SnapshotMode {
     Initial,
     /// Every captured row once, then exit with 0.
     InitialOnly,
-    /// The log only, from the moment the slot was made.
+    /// The log only, from the moment the slot was made (MySQL, MariaDB: from its end at the start).
     NoData,
 }
 

@@ -1,6 +1,6 @@
 //! Avro's binary encoding (specification 1.12, "Binary Encoding").
 
-use super::emit::{Emit, Nullability, Wire, WireFormat};
+use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
 
 /// Confluent's framing: a zero, then the schema's number, big-endian.
 pub(crate) fn frame(schema_id: u32) -> Vec<u8> {
@@ -141,12 +141,22 @@ impl Emit for Avro<'_> {
         self.bytes(unscaled);
     }
 
-    fn point(&mut self, x: f64, y: f64, wkb: &[u8]) {
+    fn point(&mut self, x: f64, y: f64, shape: Shape<'_>) {
         self.float64(x);
         self.float64(y);
         self.some(Nullability::NullFirst);
-        self.bytes(wkb);
-        self.none(Nullability::NullFirst);
+        self.geometry(shape);
+    }
+
+    fn geometry(&mut self, shape: Shape<'_>) {
+        self.bytes(shape.wkb);
+        match shape.srid {
+            Some(srid) => {
+                self.some(Nullability::NullFirst);
+                self.int(i64::from(srid));
+            }
+            None => self.none(Nullability::NullFirst),
+        }
     }
 }
 

@@ -5,16 +5,12 @@
 use super::datetime;
 use super::decimal;
 use super::emit::{Emit, LiteralOut, Nullability};
+use super::geometry;
+use super::stand_in::placeholder;
 use crate::schema::ColumnType;
 use crate::schema::connect::Literal;
 use crate::schema::debezium::element_optional;
 use crate::value::{Decimal, Value};
-
-/// `unavailable.value.placeholder`: stands for a value that the log did not repeat.
-pub(crate) const UNAVAILABLE: &str = "__debezium_unavailable_value";
-/// Java's `UUID.nameUUIDFromBytes` of [`UNAVAILABLE`].
-const UNAVAILABLE_UUID: &[u8] = b"b68a35a7-17ad-35b3-af2a-ae46edb4545a";
-const NIL_UUID: &[u8] = b"00000000-0000-0000-0000-000000000000";
 
 /// How a column's values are written.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +19,7 @@ pub(crate) enum Codec {
     Int16,
     Int32,
     Int64,
+    UInt64,
     Float32,
     Float64,
     Decimal { scale: i32 },
@@ -40,6 +37,8 @@ pub(crate) enum Codec {
     ZonedTimestamp { digits: u8 },
     Duration,
     Point,
+    Geometry,
+    FloatVector,
     Array { element: Box<Codec>, nullability: Nullability },
 }
 
@@ -69,8 +68,9 @@ impl Codec {
         match data_type {
             ColumnType::Bool => Self::Bool,
             ColumnType::Int16 => Self::Int16,
-            ColumnType::Int32 => Self::Int32,
+            ColumnType::Int32 | ColumnType::Year => Self::Int32,
             ColumnType::Int64 => Self::Int64,
+            ColumnType::UInt64 => Self::UInt64,
             ColumnType::Float32 => Self::Float32,
             ColumnType::Float64 => Self::Float64,
             ColumnType::Decimal { scale, .. } | ColumnType::Money { scale } => {
@@ -81,19 +81,22 @@ impl Codec {
             | ColumnType::Xml
             | ColumnType::Ltree
             | ColumnType::TsVector
-            | ColumnType::Enum { .. } => Self::Text,
+            | ColumnType::Enum { .. }
+            | ColumnType::EnumSet { .. } => Self::Text,
             ColumnType::Json | ColumnType::Hstore => Self::Json,
             ColumnType::Uuid => Self::Uuid,
             ColumnType::Bytes | ColumnType::Bits { .. } => Self::Bytes,
             ColumnType::Date => Self::Date,
             ColumnType::Time { precision: 0..=3 } => Self::MilliTime,
-            ColumnType::Time { .. } => Self::MicroTime,
+            ColumnType::Time { .. } | ColumnType::SignedTime { .. } => Self::MicroTime,
             ColumnType::TimeTz { .. } => Self::ZonedTime,
             ColumnType::Timestamp { precision: 0..=3 } => Self::MilliTimestamp,
             ColumnType::Timestamp { .. } => Self::MicroTimestamp,
             ColumnType::TimestampTz { precision } => Self::ZonedTimestamp { digits: *precision },
             ColumnType::Interval => Self::Duration,
             ColumnType::Point => Self::Point,
+            ColumnType::Geometry => Self::Geometry,
+            ColumnType::FloatVector => Self::FloatVector,
             ColumnType::Array(element) => Self::Array {
                 element: Box::new(Self::of(element)),
                 nullability: Nullability::of(element_optional(element), false),
@@ -115,6 +118,7 @@ pub(crate) fn write<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Re
             out.int(i64::from(i16::try_from(value).map_err(|_| Mismatch::Range("an int16"))?));
         }
         (Codec::Bool, Value::Bool(value)) => out.bool(value),
+        (Codec::UInt64, Value::UInt(value)) => out.int(value.cast_signed()),
         (Codec::Float32, Value::Float32(value)) => out.float32(value),
         (Codec::Float64, Value::Float64(value)) => out.float64(value),
         (Codec::Bytes, Value::Bytes(bytes)) => out.bytes(bytes),
@@ -151,13 +155,27 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
         (Codec::ZonedTimestamp { digits }, Value::FarTimestampTz { seconds, micros }) => {
             out.ascii(datetime::far_zoned_timestamp(seconds, micros, *digits).as_bytes());
         }
+        // MySQL's FLOAT(7,4), which is a double to Debezium.
+        (Codec::Float64, Value::Float32(value)) => out.float64(f64::from(value)),
+        // A default that has not as many digits as the column.
+        (Codec::ZonedTimestamp { .. }, Value::Text(text)) => out.text(text),
         (Codec::MilliTime, Value::Time(micros)) => out.int(micros / 1_000),
         (Codec::MicroTime, Value::Time(micros)) => out.int(micros),
         (Codec::ZonedTime, Value::TimeTz { micros, offset_s }) => {
             out.ascii(datetime::zoned_time(micros, offset_s).as_bytes());
         }
         (Codec::Duration, Value::Interval(interval)) => out.int(datetime::duration(interval)),
-        (Codec::Point, Value::Point { x, y }) => out.point(x, y, &point_wkb(x, y)),
+        (Codec::Point, Value::Point { x, y }) => {
+            out.point(x, y, geometry::unreferenced(&geometry::point_wkb(x, y)));
+        }
+        (Codec::Point, Value::Geometry { srid, wkb }) => {
+            let (x, y) = geometry::coordinates(wkb).ok_or(Mismatch::Kind(expected(codec)))?;
+            out.point(x, y, geometry::referenced(wkb, srid));
+        }
+        (Codec::Geometry, Value::Geometry { srid, wkb }) => {
+            out.geometry(geometry::referenced(wkb, srid));
+        }
+        (Codec::FloatVector, Value::Bytes(bytes)) => return write_floats(bytes, out),
         (Codec::Array { element, nullability }, Value::Array(items)) => {
             out.array_start(items.len());
             for (index, item) in items.iter().enumerate() {
@@ -166,7 +184,7 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             }
             out.array_end(items.len());
         }
-        (_, Value::Null) => return Err(Mismatch::Null),
+        (_, Value::Null | Value::NoSuchDate) => return Err(Mismatch::Null),
         (_, Value::Absent) => return Err(Mismatch::Absent),
         (codec, Value::Unavailable) => return placeholder(codec, out),
         (codec, _) => return Err(Mismatch::Kind(expected(codec))),
@@ -191,6 +209,20 @@ fn write_element<E: Emit>(
     write(codec, item, out)
 }
 
+fn write_floats<E: Emit>(bytes: &[u8], out: &mut E) -> Result<(), Mismatch> {
+    let (floats, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(Mismatch::Kind(expected(&Codec::FloatVector)));
+    }
+    out.array_start(floats.len());
+    for (index, float) in floats.iter().enumerate() {
+        out.array_item(index);
+        out.float32(f32::from_le_bytes(*float));
+    }
+    out.array_end(floats.len());
+    Ok(())
+}
+
 fn write_decimal<E: Emit>(decimal: Decimal<'_>, scale: i32, out: &mut E) -> Result<(), Mismatch> {
     if decimal.scale == scale {
         out.bytes(decimal.unscaled);
@@ -200,20 +232,11 @@ fn write_decimal<E: Emit>(decimal: Decimal<'_>, scale: i32, out: &mut E) -> Resu
     Ok(())
 }
 
-/// Well-known binary of a point: little-endian, type 1, x, y.
-fn point_wkb(x: f64, y: f64) -> [u8; 21] {
-    let mut wkb = [0; 21];
-    wkb[0] = 1;
-    wkb[1] = 1;
-    wkb[5..13].copy_from_slice(&x.to_le_bytes());
-    wkb[13..].copy_from_slice(&y.to_le_bytes());
-    wkb
-}
-
 fn expected(codec: &Codec) -> &'static str {
     match codec {
         Codec::Bool => "a boolean",
         Codec::Int16 | Codec::Int32 | Codec::Int64 => "an integer",
+        Codec::UInt64 => "an unsigned integer",
         Codec::Float32 | Codec::Float64 => "a floating point number of the column's size",
         Codec::Decimal { .. } | Codec::VariableDecimal => "a decimal",
         Codec::Text | Codec::Json | Codec::Uuid => "text",
@@ -225,6 +248,8 @@ fn expected(codec: &Codec) -> &'static str {
         Codec::ZonedTimestamp { .. } => "a timestamp with zone",
         Codec::Duration => "an interval",
         Codec::Point => "a point",
+        Codec::Geometry => "a geometry",
+        Codec::FloatVector => "a vector of floating point numbers",
         Codec::Array { .. } => "an array",
     }
 }
@@ -246,131 +271,4 @@ pub(crate) fn write_literal<E: Emit>(literal: &Literal, out: &mut E) {
         Literal::Text(value) => out.text(value),
         Literal::Bytes(value) => out.bytes(value),
     }
-}
-
-/// What Debezium puts in place of a value that it does not have in a column that is never null and
-/// has no default (`ValueConverterProvider`'s fallbacks).
-pub(crate) fn write_zero<E: Emit>(codec: &Codec, out: &mut E) {
-    match codec {
-        Codec::Bool => out.bool(false),
-        Codec::Int16
-        | Codec::Int32
-        | Codec::Int64
-        | Codec::Date
-        | Codec::MilliTime
-        | Codec::MicroTime
-        | Codec::MilliTimestamp
-        | Codec::MicroTimestamp
-        | Codec::Duration => out.int(0),
-        Codec::Float32 => out.float32(0.0),
-        Codec::Float64 => out.float64(0.0),
-        Codec::Decimal { .. } => out.bytes(&[0]),
-        Codec::VariableDecimal => out.variable_decimal(0, &[0]),
-        Codec::Text => out.text(""),
-        Codec::Json => out.text("{}"),
-        Codec::Uuid => out.ascii(NIL_UUID),
-        Codec::Bytes => out.bytes(&[]),
-        Codec::ZonedTime => out.ascii(b"00:00:00Z"),
-        Codec::ZonedTimestamp { digits } => {
-            out.ascii(datetime::zoned_timestamp(0, *digits).as_bytes());
-        }
-        Codec::Point => out.point(0.0, 0.0, &point_wkb(0.0, 0.0)),
-        Codec::Array { .. } => {
-            out.array_start(0);
-            out.array_end(0);
-        }
-    }
-}
-
-/// What stands for a value that the log did not repeat: the placeholder's text where the column is
-/// text, its bytes where it is bytes, an array of either, and of its byte values for numbers.
-///
-/// Debezium has no placeholder for decimals, and publishes null. A null would be a lie, so they
-/// get the placeholder's bytes as their unscaled value: a consumer that knows the placeholder
-/// recognises it. Scalars of fixed size are never moved out of the row and have none.
-fn placeholder<E: Emit>(codec: &Codec, out: &mut E) -> Result<(), Mismatch> {
-    match codec {
-        Codec::Text | Codec::Json => out.ascii(UNAVAILABLE.as_bytes()),
-        Codec::Uuid => out.ascii(UNAVAILABLE_UUID),
-        Codec::Bytes | Codec::Decimal { .. } => out.bytes(UNAVAILABLE.as_bytes()),
-        Codec::VariableDecimal => out.variable_decimal(0, UNAVAILABLE.as_bytes()),
-        Codec::Array { element, nullability } => array_placeholder(element, *nullability, out),
-        Codec::Bool
-        | Codec::Int16
-        | Codec::Int32
-        | Codec::Int64
-        | Codec::Float32
-        | Codec::Float64
-        | Codec::Date
-        | Codec::MilliTime
-        | Codec::MicroTime
-        | Codec::ZonedTime
-        | Codec::MilliTimestamp
-        | Codec::MicroTimestamp
-        | Codec::ZonedTimestamp { .. }
-        | Codec::Duration
-        | Codec::Point => return Err(Mismatch::Unavailable),
-    }
-    Ok(())
-}
-
-/// Numbers: the byte values, as Debezium does for `int[]` and `bigint[]`; booleans: the bits,
-/// highest first; everything else: one element that is the placeholder.
-fn array_placeholder<E: Emit>(element: &Codec, nullability: Nullability, out: &mut E) {
-    let bytes = UNAVAILABLE.bytes();
-    match element {
-        Codec::Int16
-        | Codec::Int32
-        | Codec::Int64
-        | Codec::Date
-        | Codec::MilliTime
-        | Codec::MicroTime
-        | Codec::MilliTimestamp
-        | Codec::MicroTimestamp
-        | Codec::Duration => {
-            write_all(bytes, nullability, out, |byte, out| out.int(i64::from(byte)));
-        }
-        Codec::Float32 => {
-            write_all(bytes, nullability, out, |byte, out| out.float32(f32::from(byte)));
-        }
-        Codec::Float64 => {
-            write_all(bytes, nullability, out, |byte, out| out.float64(f64::from(byte)));
-        }
-        Codec::Bool => {
-            let bits = bytes.flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
-            let bits: Vec<bool> = bits.collect();
-            write_all(bits.into_iter(), nullability, out, |bit, out| out.bool(bit));
-        }
-        Codec::Text | Codec::Json | Codec::ZonedTime | Codec::ZonedTimestamp { .. } => {
-            write_all([()].into_iter(), nullability, out, |(), out| {
-                out.ascii(UNAVAILABLE.as_bytes());
-            });
-        }
-        Codec::Point => write_all([()].into_iter(), nullability, out, |(), out| {
-            out.point(f64::NAN, f64::NAN, UNAVAILABLE.as_bytes());
-        }),
-        Codec::Uuid
-        | Codec::Bytes
-        | Codec::Decimal { .. }
-        | Codec::VariableDecimal
-        | Codec::Array { .. } => write_all([()].into_iter(), nullability, out, |(), out| {
-            placeholder(element, out).expect("these have a placeholder of their own");
-        }),
-    }
-}
-
-fn write_all<E: Emit, T>(
-    items: impl ExactSizeIterator<Item = T>,
-    nullability: Nullability,
-    out: &mut E,
-    write: impl Fn(T, &mut E),
-) {
-    let length = items.len();
-    out.array_start(length);
-    for (index, item) in items.enumerate() {
-        out.array_item(index);
-        out.some(nullability);
-        write(item, out);
-    }
-    out.array_end(length);
 }

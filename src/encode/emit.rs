@@ -22,6 +22,13 @@ impl Nullability {
     }
 }
 
+/// Well-known binary and the number of its reference system.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'a> {
+    pub(crate) wkb: &'a [u8],
+    pub(crate) srid: Option<i32>,
+}
+
 pub(crate) trait Emit {
     /// Before a value that is there.
     fn some(&mut self, nullability: Nullability);
@@ -40,8 +47,10 @@ pub(crate) trait Emit {
     fn array_end(&mut self, length: usize);
     /// `io.debezium.data.VariableScaleDecimal`
     fn variable_decimal(&mut self, scale: i32, unscaled: &[u8]);
-    /// `io.debezium.data.geometry.Point`, without a reference system.
-    fn point(&mut self, x: f64, y: f64, wkb: &[u8]);
+    /// `io.debezium.data.geometry.Point`.
+    fn point(&mut self, x: f64, y: f64, shape: Shape<'_>);
+    /// `io.debezium.data.geometry.Geometry`.
+    fn geometry(&mut self, shape: Shape<'_>);
 }
 
 /// A format of records: primitives, and what stands around fields.
@@ -106,5 +115,6 @@ impl Emit for LiteralOut {
     }
 
     fn variable_decimal(&mut self, _: i32, _: &[u8]) {}
-    fn point(&mut self, _: f64, _: f64, _: &[u8]) {}
+    fn point(&mut self, _: f64, _: f64, _: Shape<'_>) {}
+    fn geometry(&mut self, _: Shape<'_>) {}
 }

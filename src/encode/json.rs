@@ -1,6 +1,6 @@
 //! JSON as Kafka Connect's `JsonConverter` writes it.
 
-use super::emit::{Emit, Nullability, Wire, WireFormat};
+use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
 use crate::schema::jackson;
 
 pub(crate) struct JsonFormat;
@@ -22,6 +22,20 @@ impl Wire for Json<'_> {
 
     fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Json<'_> {
+    /// The fields that a point and a geometry both end with.
+    fn shape(&mut self, shape: Shape<'_>) {
+        self.glue(b"\"wkb\":");
+        self.bytes(shape.wkb);
+        self.glue(b",\"srid\":");
+        match shape.srid {
+            Some(srid) => self.int(i64::from(srid)),
+            None => self.glue(b"null"),
+        }
+        self.glue(b"}");
     }
 }
 
@@ -84,13 +98,17 @@ impl Emit for Json<'_> {
         self.glue(b"}");
     }
 
-    fn point(&mut self, x: f64, y: f64, wkb: &[u8]) {
+    fn point(&mut self, x: f64, y: f64, shape: Shape<'_>) {
         self.glue(b"{\"x\":");
         self.float64(x);
         self.glue(b",\"y\":");
         self.float64(y);
-        self.glue(b",\"wkb\":");
-        self.bytes(wkb);
-        self.glue(b",\"srid\":null}");
+        self.glue(b",");
+        self.shape(shape);
+    }
+
+    fn geometry(&mut self, shape: Shape<'_>) {
+        self.glue(b"{");
+        self.shape(shape);
     }
 }

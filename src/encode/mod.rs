@@ -12,10 +12,12 @@ mod datetime;
 mod decimal;
 mod emit;
 pub mod encoder;
+mod geometry;
 mod json;
 pub mod plan;
 mod records;
 mod row;
+mod stand_in;
 pub mod topics;
 
 pub use encoder::{EncodeError, EncodeOptions, Encoder, Format};

@@ -3,6 +3,7 @@
 use super::convert::{self, Codec, Mismatch};
 use super::emit::{Emit, Nullability, Wire, WireFormat};
 use super::encoder::EncodeError;
+use super::stand_in;
 use crate::schema::connect::{ConnectSchema, Literal};
 use crate::schema::debezium::SNAPSHOT_DEFAULT;
 use crate::schema::{Column, SourceFieldKind, SourceFieldValue, SourceLayout, Table, jackson};
@@ -107,16 +108,18 @@ impl FieldPlan {
     #[inline]
     fn write<W: Wire>(&self, value: Value<'_>, image: Image, out: &mut W) -> Result<(), Mismatch> {
         match (value, image) {
-            (Value::Null, _) | (Value::Absent, Image::Before)
+            (Value::Null | Value::NoSuchDate, _) | (Value::Absent, Image::Before)
                 if self.nullability != Nullability::Required =>
             {
                 out.none(self.nullability);
                 Ok(())
             }
-            (Value::Null | Value::Absent, Image::Before) => {
+            // A date that is none cannot be told in a column that is never null; what stands
+            // there instead is what Debezium puts there.
+            (Value::NoSuchDate, _) | (Value::Null | Value::Absent, Image::Before) => {
                 match &self.default {
                     Some(default) => convert::write_literal(default, out),
-                    None => convert::write_zero(&self.codec, out),
+                    None => stand_in::write_zero(&self.codec, out),
                 }
                 Ok(())
             }

@@ -34,6 +34,11 @@ pub enum SourceIdentity {
         database: String,
         slot: String,
     },
+    /// For a person only: with GTIDs another server may go on, and without them the position says
+    /// which one may.
+    Mysql { server_uuid: String },
+    /// For a person only: GTIDs decide.
+    Mariadb { server_id: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ struct Slots {
 
 enum Slot {
     Missing,
-    Valid(Checkpoint),
+    Valid(Box<Checkpoint>),
     Torn(String),
 }
 
@@ -148,7 +148,7 @@ impl Slots {
                 Slot::Torn(detail) => torn.push(detail),
                 Slot::Valid(checkpoint) => {
                     if best.as_ref().is_none_or(|b| b.counter < checkpoint.counter) {
-                        best = Some(checkpoint);
+                        best = Some(*checkpoint);
                     }
                 }
             }
@@ -193,7 +193,7 @@ impl Slots {
                 expected: self.pipeline.clone(),
             });
         }
-        Ok(Slot::Valid(checkpoint))
+        Ok(Slot::Valid(Box::new(checkpoint)))
     }
 
     fn save_now(&self, checkpoint: &Checkpoint) -> Result<(), OffsetError> {

@@ -1,5 +1,6 @@
 //! Debezium's schemas of a table's records: key, value, envelope; in the default modes (decimal
-//! `precise`, time `adaptive`, binary `bytes`, interval `numeric`, hstore `json`).
+//! `precise`, time `adaptive`, binary `bytes`, interval `numeric`, hstore `json`; for MySQL's TIME
+//! `adaptive_time_microseconds`, for its unsigned BIGINT `long`).
 //!
 //! Defaults come in converted, because conversion belongs to the encoder above.
 
@@ -120,7 +121,8 @@ pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
         ColumnType::Bool => Schema::new(Kind::Boolean),
         ColumnType::Int16 => Schema::new(Kind::Int16),
         ColumnType::Int32 => Schema::new(Kind::Int32),
-        ColumnType::Int64 => Schema::new(Kind::Int64),
+        // Above 2^63 the number comes out negative, as `bigint.unsigned.handling.mode=long` has it.
+        ColumnType::Int64 | ColumnType::UInt64 => Schema::new(Kind::Int64),
         ColumnType::Float32 => Schema::new(Kind::Float32),
         ColumnType::Float64 => Schema::new(Kind::Float64),
         ColumnType::Decimal { precision, scale } => {
@@ -140,14 +142,21 @@ pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
         ColumnType::Uuid => Schema::semantic(Kind::String, "io.debezium.data.Uuid"),
         ColumnType::Ltree => Schema::semantic(Kind::String, "io.debezium.data.Ltree"),
         ColumnType::TsVector => Schema::semantic(Kind::String, "io.debezium.data.Tsvector"),
-        // Labels with commas are not escaped, so `allowed` is for people.
+        // PostgreSQL's labels with commas are not escaped, so `allowed` is for people.
         ColumnType::Enum { labels } => Schema::semantic(Kind::String, "io.debezium.data.Enum")
             .parameter("allowed", labels.join(",")),
+        ColumnType::EnumSet { labels } => {
+            Schema::semantic(Kind::String, "io.debezium.data.EnumSet")
+                .parameter("allowed", labels.join(","))
+        }
+        ColumnType::Year => Schema::semantic(Kind::Int32, "io.debezium.time.Year"),
         ColumnType::Date => Schema::semantic(Kind::Int32, "io.debezium.time.Date"),
         ColumnType::Time { precision: 0..=3 } => {
             Schema::semantic(Kind::Int32, "io.debezium.time.Time")
         }
-        ColumnType::Time { .. } => Schema::semantic(Kind::Int64, "io.debezium.time.MicroTime"),
+        ColumnType::Time { .. } | ColumnType::SignedTime { .. } => {
+            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTime")
+        }
         ColumnType::TimeTz { .. } => Schema::semantic(Kind::String, "io.debezium.time.ZonedTime"),
         ColumnType::Timestamp { precision: 0..=3 } => {
             Schema::semantic(Kind::Int64, "io.debezium.time.Timestamp")
@@ -160,6 +169,11 @@ pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
         }
         ColumnType::Interval => Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration"),
         ColumnType::Point => point_schema(),
+        ColumnType::Geometry => geometry_schema(),
+        ColumnType::FloatVector => Schema::semantic(
+            Kind::Array(Box::new(Schema::new(Kind::Float32))),
+            "io.debezium.data.FloatVector",
+        ),
         ColumnType::Array(element) => {
             let mut items = column_schema(element);
             items.optional = element_optional(element);
@@ -196,4 +210,13 @@ fn point_schema() -> ConnectSchema {
     ];
     ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.geometry.Point")
         .documented("Geometry (POINT)")
+}
+
+fn geometry_schema() -> ConnectSchema {
+    let fields = vec![
+        Field::new("wkb", ConnectSchema::new(Kind::Bytes)),
+        Field::new("srid", ConnectSchema::new(Kind::Int32).optional()),
+    ];
+    ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.geometry.Geometry")
+        .documented("Geometry")
 }

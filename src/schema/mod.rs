@@ -63,6 +63,8 @@ pub enum ColumnType {
     Int16,
     Int32,
     Int64,
+    /// An unsigned integer of 64 bits.
+    UInt64,
     Float32,
     Float64,
     /// Fixed scale. The scale is as Debezium reads it from the type modifier.
@@ -88,12 +90,22 @@ pub enum ColumnType {
     Ltree,
     TsVector,
     Hstore,
+    /// One of the labels, which stand here as in Debezium's `allowed`.
     Enum {
         labels: Arc<[String]>,
     },
+    /// Any of the labels, joined by commas.
+    EnumSet {
+        labels: Arc<[String]>,
+    },
+    Year,
     Date,
     /// `precision` is the number of fraction digits, 0 to 6.
     Time {
+        precision: u8,
+    },
+    /// MySQL's TIME: longer than a day, and negative too.
+    SignedTime {
         precision: u8,
     },
     TimeTz {
@@ -107,6 +119,9 @@ pub enum ColumnType {
     },
     Interval,
     Point,
+    Geometry,
+    /// Numbers of 32 bits, little-endian, one after the other.
+    FloatVector,
     Array(Box<ColumnType>),
 }
 

@@ -7,7 +7,12 @@
 //!
 //! Sources know no sink, no format and no topic.
 
+pub mod mysql;
 pub mod postgres;
+mod progress;
+
+mod net;
+mod tls;
 
 use std::future::Future;
 use std::ops::Range;

@@ -5,27 +5,48 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-/// Settings under which Debezium ran.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What Debezium read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Postgres,
+    Mysql,
+    Mariadb,
+}
+
+impl Source {
+    pub(crate) fn folder(self) -> PathBuf {
+        let name = match self {
+            Self::Postgres => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    }
+}
+
+/// What Debezium wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Config {
     Default,
     Avro,
 }
 
 impl Config {
-    pub(crate) fn prefix(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::Default => "po_default",
-            Self::Avro => "po_avro",
+            Self::Default => "default",
+            Self::Avro => "avro",
         }
     }
 
-    fn folder(self) -> PathBuf {
-        let name = match self {
-            Self::Default => "default",
-            Self::Avro => "avro",
+    /// The topic prefix: the source's first two letters, and the configuration.
+    pub(crate) fn prefix(self, source: Source) -> String {
+        let letters = match source {
+            Source::Postgres => "po",
+            Source::Mysql => "my",
+            Source::Mariadb => "ma",
         };
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/postgresql").join(name)
+        format!("{letters}_{}", self.name())
     }
 }
 
@@ -40,9 +61,9 @@ pub(crate) struct GoldenRecord {
 }
 
 impl GoldenRecord {
-    /// The topic without prefix: the same in every configuration.
-    pub(crate) fn short_topic(&self) -> &str {
-        self.topic.split_once('.').unwrap().1
+    /// About a statement, in the topic that is the prefix: no row's.
+    pub(crate) fn is_schema_change(&self) -> bool {
+        !self.topic.contains('.')
     }
 
     pub(crate) fn is_tombstone(&self) -> bool {
@@ -71,8 +92,9 @@ pub(crate) struct Golden {
 }
 
 impl Golden {
-    pub(crate) fn read(config: Config) -> Self {
-        let read = |name: &str| std::fs::read_to_string(config.folder().join(name)).unwrap();
+    pub(crate) fn read(source: Source, config: Config) -> Self {
+        let folder = source.folder().join(config.name());
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let schemas: Json = serde_json::from_str(&read("schemas.json")).unwrap();
         let schemas = schemas.as_object().unwrap();
         Self {

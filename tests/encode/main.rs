@@ -5,6 +5,7 @@
 
 mod avro;
 mod golden;
+mod mysql;
 mod published;
 mod records;
 mod registry;

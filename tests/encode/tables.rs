@@ -11,9 +11,11 @@ use tailwater::value::OwnedValue;
 
 use super::values::{Values, owned};
 
-/// The source block of PostgreSQL. What is the same for all rows of a table is a constant, the
-/// rest are the slots, in this order.
-pub(crate) const SLOTS: [&str; 10] = [
+/// Fields of source blocks that are the same for all rows of a table.
+const CONSTANTS: [&str; 6] = ["version", "connector", "name", "db", "schema", "table"];
+
+/// Fields of source blocks that differ from row to row.
+const SLOTS: [&str; 17] = [
     "ts_ms",
     "snapshot",
     "sequence",
@@ -24,7 +26,20 @@ pub(crate) const SLOTS: [&str; 10] = [
     "xmin",
     "origin",
     "origin_lsn",
+    "server_id",
+    "gtid",
+    "file",
+    "pos",
+    "row",
+    "thread",
+    "query",
 ];
+
+/// The names of a layout's slots, in their order.
+pub(crate) fn slots(layout: &SourceLayout) -> impl Iterator<Item = &'static str> {
+    let slots = layout.fields.iter().filter(|f| matches!(f.value, SourceFieldValue::Slot(_)));
+    slots.map(|field| field.name)
+}
 
 /// The table whose records have this value schema (in Connect's form) and that key schema.
 pub(crate) fn table(
@@ -49,6 +64,8 @@ pub(crate) fn table(
         version: TableVersion(version),
         shape,
         path: match shape {
+            // MySQL has no schemas.
+            Shape::Rows if source.get("schema").is_none() => vec![text("db"), text("table")],
             Shape::Rows => vec![text("schema"), text("table")],
             Shape::Messages => vec!["message".to_owned()],
         },
@@ -59,41 +76,29 @@ pub(crate) fn table(
 }
 
 fn source_layout(schema: &Json, source: &Json) -> SourceLayout {
-    const NAMES: [&str; 16] = [
-        "version",
-        "connector",
-        "name",
-        "ts_ms",
-        "snapshot",
-        "db",
-        "sequence",
-        "ts_us",
-        "ts_ns",
-        "schema",
-        "table",
-        "txId",
-        "lsn",
-        "xmin",
-        "origin",
-        "origin_lsn",
-    ];
-    let fields = schema["fields"].as_array().unwrap();
-    assert_eq!(fields.len(), NAMES.len());
-    let fields = NAMES.iter().zip(fields).map(|(name, field)| SourceField {
-        name,
-        kind: match field["type"].as_str().unwrap() {
-            _ if *name == "snapshot" => SourceFieldKind::Snapshot,
-            "int64" => SourceFieldKind::Int64,
-            "string" => SourceFieldKind::String,
-            other => panic!("a source field of type {other}"),
-        },
-        optional: field["optional"].as_bool().unwrap(),
-        value: match SLOTS.iter().position(|slot| slot == name) {
-            Some(slot) => SourceFieldValue::Slot(slot),
-            None => SourceFieldValue::Constant(OwnedValue::Text(
-                source[*name].as_str().unwrap().to_owned(),
-            )),
-        },
+    let mut n_slots = 0;
+    let fields = schema["fields"].as_array().unwrap().iter().map(|field| {
+        let name = field["field"].as_str().unwrap();
+        let constant = CONSTANTS.iter().find(|known| **known == name);
+        let name = constant.or_else(|| SLOTS.iter().find(|known| **known == name)).unwrap();
+        SourceField {
+            name,
+            kind: match field["type"].as_str().unwrap() {
+                _ if *name == "snapshot" => SourceFieldKind::Snapshot,
+                "int32" => SourceFieldKind::Int32,
+                "int64" => SourceFieldKind::Int64,
+                "string" => SourceFieldKind::String,
+                other => panic!("a source field of type {other}"),
+            },
+            optional: field["optional"].as_bool().unwrap(),
+            value: if constant.is_some() {
+                let text = source[*name].as_str().unwrap().to_owned();
+                SourceFieldValue::Constant(OwnedValue::Text(text))
+            } else {
+                n_slots += 1;
+                SourceFieldValue::Slot(n_slots - 1)
+            },
+        }
     });
     SourceLayout { name: schema["name"].as_str().unwrap().to_owned(), fields: fields.collect() }
 }
@@ -117,8 +122,8 @@ fn column_type(name: &str, schema: &Json) -> ColumnType {
     let number = |name: &str| parameter(name).map(|text| text.parse::<u32>().unwrap());
     // The precision of a timestamp with zone is not in its schema.
     let digits = match name {
-        "tz0" => 0,
-        "tz3" => 3,
+        "tz0" | "ts" | "tsn" | "tsu" => 0,
+        "tz3" | "ts3" => 3,
         _ => 6,
     };
     match (schema["type"].as_str().unwrap(), schema.get("name").and_then(Json::as_str)) {
@@ -147,6 +152,13 @@ fn column_type(name: &str, schema: &Json) -> ColumnType {
         }
         (_, Some("io.debezium.data.VariableScaleDecimal")) => ColumnType::VariableDecimal,
         (_, Some("io.debezium.data.geometry.Point")) => ColumnType::Point,
+        ("string", Some("io.debezium.data.EnumSet")) => {
+            let labels = parameter("allowed").unwrap().split(',').map(str::to_owned);
+            ColumnType::EnumSet { labels: labels.collect() }
+        }
+        (_, Some("io.debezium.data.FloatVector")) => ColumnType::FloatVector,
+        (_, Some("io.debezium.data.geometry.Geometry")) => ColumnType::Geometry,
+        (_, Some("io.debezium.time.Year")) => ColumnType::Year,
         (_, Some("io.debezium.data.Json")) => ColumnType::Json,
         (_, Some("io.debezium.data.Xml")) => ColumnType::Xml,
         (_, Some("io.debezium.data.Uuid")) => ColumnType::Uuid,

@@ -26,6 +26,8 @@ impl<'a> Values<'a> {
         match data_type {
             ColumnType::Bool => Value::Bool(json.as_bool().unwrap()),
             ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64 => Value::Int(int()),
+            ColumnType::Year => Value::Int(int()),
+            ColumnType::UInt64 => Value::UInt(int().cast_unsigned()),
             ColumnType::Float32 => Value::Float32(float(json).parse().unwrap()),
             ColumnType::Float64 => Value::Float64(float(json).parse().unwrap()),
             ColumnType::Decimal { scale, .. } | ColumnType::Money { scale } => {
@@ -42,7 +44,8 @@ impl<'a> Values<'a> {
             | ColumnType::Ltree
             | ColumnType::TsVector
             | ColumnType::Hstore
-            | ColumnType::Enum { .. } => Value::Text(self.text(json)),
+            | ColumnType::Enum { .. }
+            | ColumnType::EnumSet { .. } => Value::Text(self.text(json)),
             ColumnType::Bytes | ColumnType::Bits { .. } => Value::Bytes(self.bytes(json)),
             ColumnType::Date => Value::Date(match int() {
                 // The stream's infinities; the snapshot's differ, and stay days here.
@@ -51,7 +54,7 @@ impl<'a> Values<'a> {
                 days => i32::try_from(days).unwrap(),
             }),
             ColumnType::Time { precision: 0..=3 } => Value::Time(int() * 1_000),
-            ColumnType::Time { .. } => Value::Time(int()),
+            ColumnType::Time { .. } | ColumnType::SignedTime { .. } => Value::Time(int()),
             ColumnType::TimeTz { .. } => {
                 Value::TimeTz { micros: time_of_day(json.as_str().unwrap()), offset_s: 0 }
             }
@@ -61,8 +64,21 @@ impl<'a> Values<'a> {
                 -9_223_372_036_832_400_000 => i64::MIN,
                 micros => micros,
             }),
+            // A name does not tell the digits of MySQL's columns, and the snapshot of Debezium
+            // leaves out a fraction of zeros: as text, as defaults come.
+            ColumnType::TimestampTz { precision }
+                if digits(json).is_some_and(|digits| digits != *precision) =>
+            {
+                Value::Text(self.text(json))
+            }
             ColumnType::TimestampTz { .. } => timestamp(json.as_str().unwrap()),
             ColumnType::Interval => Value::Interval(Interval { months: 0, days: 0, micros: int() }),
+            ColumnType::Geometry => self.geometry(json),
+            ColumnType::FloatVector => {
+                let numbers = json.as_array().unwrap().iter();
+                let bytes = numbers.flat_map(|n| float(n).parse::<f32>().unwrap().to_le_bytes());
+                Value::Bytes(self.arena.alloc_slice_copy(&bytes.collect::<Vec<u8>>()))
+            }
             ColumnType::Point => {
                 Value::Point { x: json["x"].as_f64().unwrap(), y: json["y"].as_f64().unwrap() }
             }
@@ -72,6 +88,11 @@ impl<'a> Values<'a> {
                 Value::Array(self.arena.alloc_slice_copy(&items))
             }
         }
+    }
+
+    fn geometry(self, json: &Json) -> Value<'a> {
+        let srid = json["srid"].as_i64().unwrap_or(0);
+        Value::Geometry { srid: u32::try_from(srid).unwrap(), wkb: self.bytes(&json["wkb"]) }
     }
 
     fn text(self, json: &Json) -> &'a str {
@@ -94,6 +115,12 @@ impl<'a> Values<'a> {
             _ => false,
         }
     }
+}
+
+/// How many digits of a second's fraction a timestamp has; `None` where it is infinite.
+fn digits(json: &Json) -> Option<u8> {
+    let text = json.as_str().unwrap().strip_suffix('Z')?;
+    Some(text.split_once('.').map_or(0, |(_, fraction)| u8::try_from(fraction.len()).unwrap()))
 }
 
 pub(crate) fn owned(value: Value<'_>) -> OwnedValue {

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tailwater::config::{PostgresConfig, PostgresTls, TlsMode};
+use tailwater::config::{PostgresConfig, TlsConfig, TlsMode};
 use tailwater::disposition::{Diagnose, Disposition};
 use tailwater::sources::postgres::connection::{PgConnection, Purpose};
 use tailwater::sources::postgres::error::SourceError;
@@ -143,7 +143,7 @@ impl Certificates {
 
 fn tls(config: PostgresConfig, host: &str, mode: TlsMode, ca: Option<&Path>) -> PostgresConfig {
     let ca = ca.map(Path::to_owned);
-    let tls = PostgresTls { mode, ca, certificate: None, key: None };
+    let tls = TlsConfig { mode, ca, certificate: None, key: None };
     PostgresConfig { host: host.into(), tls, ..config }
 }
 

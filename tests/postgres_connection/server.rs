@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tailwater::config::{
-    PostgresConfig, PostgresTls, PublicationConfig, Secret, SnapshotConfig, SnapshotMode,
-    TableFilter, TlsMode, UnmappedTypes,
+    PostgresConfig, PublicationConfig, Secret, SnapshotConfig, SnapshotMode, TableFilter,
+    TlsConfig, TlsMode, UnmappedTypes,
 };
 use tailwater::sources::postgres::PostgresSource;
 use tailwater::sources::postgres::connection::{PgConnection, Purpose};
@@ -165,7 +165,7 @@ impl Server {
             database: "postgres".into(),
             user: "postgres".into(),
             password: None,
-            tls: PostgresTls { mode: TlsMode::Disable, ca: None, certificate: None, key: None },
+            tls: TlsConfig { mode: TlsMode::Disable, ca: None, certificate: None, key: None },
             connect_timeout: Duration::from_secs(10),
             slot: "tailwater".into(),
             publication: PublicationConfig { name: "tailwater".into(), create: true },

@@ -27,12 +27,12 @@ async fn refusal(config: PostgresConfig, checkpoint: Option<&Checkpoint>) -> (St
 }
 
 fn lsn(checkpoint: &Checkpoint) -> Lsn {
-    let Position::Postgres(position) = &checkpoint.position;
+    let Position::Postgres(position) = &checkpoint.position else { panic!("another source") };
     position.lsn
 }
 
 fn set_lsn(checkpoint: &mut Checkpoint, lsn: Lsn) {
-    let Position::Postgres(position) = &mut checkpoint.position;
+    let Position::Postgres(position) = &mut checkpoint.position else { panic!("another source") };
     position.lsn = lsn;
 }
 
@@ -260,7 +260,10 @@ async fn another_cluster_database_slot_or_future_is_refused() {
     let identity = |checkpoint: &mut Checkpoint,
                     to: &dyn Fn(&mut String, &mut u32, &mut String)| {
         let SourceIdentity::Postgres { system_id, database_oid, slot, .. } =
-            &mut checkpoint.identity;
+            &mut checkpoint.identity
+        else {
+            panic!("PostgreSQL's")
+        };
         to(system_id, database_oid, slot);
     };
     assert_eq!(check(&|c| identity(c, &|id, _, _| id.push('1'))).await, "OtherSystem");
@@ -269,7 +272,7 @@ async fn another_cluster_database_slot_or_future_is_refused() {
     assert_eq!(check(&|c| set_lsn(c, Lsn(u64::MAX / 2))).await, "BeyondLog");
     assert_eq!(
         check(&|c| {
-            let Position::Postgres(position) = &mut c.position;
+            let Position::Postgres(position) = &mut c.position else { panic!("another source") };
             position.timeline = 2;
         })
         .await,
@@ -300,7 +303,9 @@ async fn a_promotion_is_followed_up_to_the_point_where_the_timelines_part() {
     let before = completed(&server).await;
     server.promote();
     let resumed = start(server.config(), Some(&before)).await.unwrap();
-    let Position::Postgres(position) = &resumed.checkpoint.position;
+    let Position::Postgres(position) = &resumed.checkpoint.position else {
+        panic!("another source")
+    };
     assert_eq!((position.timeline, position.lsn), (2, lsn(&before)));
     drop(resumed);
 

@@ -206,7 +206,12 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         // Floats with their bits, so that NaN equals itself and -0 does not equal 0.
         Value::Float32(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
         Value::Float64(v) => return KeptValue::Other(format!("{v:?} {:x}", v.to_bits())),
-        Value::DecimalSpecial(_) | Value::Point { .. } | Value::FarTimestampTz { .. } => {
+        Value::DecimalSpecial(_)
+        | Value::Point { .. }
+        | Value::FarTimestampTz { .. }
+        | Value::UInt(_)
+        | Value::NoSuchDate
+        | Value::Geometry { .. } => {
             return KeptValue::Other(format!("{value:?}"));
         }
     })

@@ -1,12 +1,13 @@
 //! What the integration tests stand on: real servers, a real Tailwater process, faults in between.
 //!
 //! Nothing here starts a container or needs a service of the machine: `scripts/servers fetch` has
-//! put Kafka and the registry into the cache, PostgreSQL comes from its package. A server that is
+//! put Kafka, the registry, MySQL and MariaDB into the cache, PostgreSQL comes from its package. A server that is
 //! missing fails the test that wants it. Every process dies with the test binary, whatever kills it.
 
 pub(crate) mod avro;
 pub(crate) mod fold;
 pub(crate) mod kafka;
+pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kafka::Kafka;
+use super::mysql::Server;
 use super::postgres::Database;
 use super::process::{Process, Spec, code};
 use super::registry::Registry;
@@ -36,36 +37,52 @@ pub(crate) struct Setup {
 impl Setup {
     /// JSON lines to standard output, everything of the database.
     pub(crate) fn stdout(database: &Database) -> Self {
+        let source = json!({ "postgres": {
+            "host": "127.0.0.1", "port": database.port, "database": database.name,
+            "user": "postgres", "tls": { "mode": "disable" },
+            "tables": { "include": ["*.*"] },
+        } });
+        // The pipeline names the slot, and slots belong to the cluster.
+        Self::of_source(&database.name, source)
+    }
+
+    /// JSON lines to standard output, everything of one database of the server.
+    pub(crate) fn mysql(server: &Server, database: &str) -> Self {
+        let source = json!({ server.kind.name(): {
+            "host": server.socket(), "user": "root",
+            "tables": { "include": [format!("{database}.*")] },
+        } });
+        Self::of_source(database, source)
+    }
+
+    fn of_source(pipeline: &str, source: Value) -> Self {
         let folder = new_folder("tailwater");
         let admin = free_port();
-        // The pipeline names the slot, and slots belong to the cluster.
-        let pipeline = database.name.clone();
         let config = json!({
             "pipeline": pipeline,
-            "source": { "postgres": {
-                "host": "127.0.0.1", "port": database.port, "database": database.name,
-                "user": "postgres", "tls": { "mode": "disable" },
-                "tables": { "include": ["*.*"] },
-            } },
+            "source": source,
             "snapshot": { "mode": "initial", "connections": 2 },
             "format": { "json": { "schemas": false } },
             "sink": { "stdout": {} },
             "offsets": { "file": { "path": folder.join("offsets") } },
             "admin": { "listen": format!("127.0.0.1:{admin}") },
         });
-        Self { config, folder, env: vec![], prefix: pipeline, admin }
+        Self { config, folder, env: vec![], prefix: pipeline.to_owned(), admin }
     }
 
     pub(crate) fn kafka(database: &Database, kafka: &Kafka) -> Self {
-        let mut setup = Self::stdout(database);
-        setup.set(
+        Self::stdout(database).into_kafka(kafka)
+    }
+
+    pub(crate) fn into_kafka(mut self, kafka: &Kafka) -> Self {
+        self.set(
             "sink",
             json!({ "kafka": {
                 "bootstrap_servers": [kafka.bootstrap],
                 "topics": { "partitions": 3, "replication_factor": 1 },
             } }),
         );
-        setup
+        self
     }
 
     pub(crate) fn avro(database: &Database, kafka: &Kafka, registry: &Registry) -> Self {

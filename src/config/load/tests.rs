@@ -94,7 +94,7 @@ fn the_example_of_the_readme_resolves() {
     let Loaded { config, warnings } = parse_text(FULL).unwrap();
     assert_eq!(warnings, []);
     assert_eq!((config.pipeline.as_str(), config.topic_prefix.as_str()), ("shop", "shop"));
-    let SourceConfig::Postgres(source) = &config.source;
+    let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
     assert_eq!(source.password.as_ref().map(Secret::expose), Some("canary-file"));
     assert_eq!(source.tls.ca.as_deref(), Some(Path::new("/etc/ssl/pg-ca.pem")));
     assert!(source.tables.matches("inventory", "orders"));
@@ -115,7 +115,7 @@ fn the_example_of_the_readme_resolves() {
 fn everything_that_may_be_left_out_has_its_default() {
     let Loaded { config, warnings } = parse_text(MINIMAL).unwrap();
     assert_eq!(warnings, []);
-    let SourceConfig::Postgres(source) = &config.source;
+    let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
     assert_eq!((source.port, source.slot.as_str()), (5432, "shop"));
     assert_eq!((source.publication.name.as_str(), source.publication.create), ("shop", true));
     assert_eq!((source.tls.mode, source.unmapped_types), (TlsMode::Prefer, UnmappedTypes::Text));
@@ -135,7 +135,7 @@ fn everything_that_may_be_left_out_has_its_default() {
 fn tls_is_verified_unless_the_connection_stays_on_the_machine() {
     let check = |host: &str, expected: TlsMode| {
         let Loaded { config, .. } = parse_text(&minimal("127.0.0.1", host)).unwrap();
-        let SourceConfig::Postgres(source) = &config.source;
+        let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
         assert_eq!(source.tls.mode, expected, "{host}");
     };
     check("localhost", TlsMode::Prefer);
@@ -145,11 +145,61 @@ fn tls_is_verified_unless_the_connection_stays_on_the_machine() {
     check("10.0.0.1", TlsMode::VerifyFull);
 }
 
+const MYSQL: &str = "\
+pipeline: shop
+source:
+  mysql:
+    host: 127.0.0.1
+    user: tailwater
+sink: { stdout: {} }
+";
+
+#[test]
+fn a_mysql_source_needs_a_host_and_a_user() {
+    let Loaded { config, warnings } = parse_text(MYSQL).unwrap();
+    assert!(warnings.is_empty());
+    let SourceConfig::Mysql(source) = &config.source else { panic!("MySQL") };
+    assert_eq!((source.host.as_str(), source.port), ("127.0.0.1", 3306));
+    assert_eq!((source.tls.mode, source.position), (TlsMode::Prefer, LogPosition::Auto));
+    assert_eq!(source.silence_limit, Duration::from_secs(60));
+    assert_eq!(source.message_bytes_max, 256 << 20);
+    assert!(source.tables.matches("any", "thing"));
+    assert_eq!(source.server_id, None, "made of the pipeline's name");
+    let mariadb = MYSQL.replace("mysql:", "mariadb:");
+    let Loaded { config, .. } = parse_text(&mariadb).unwrap();
+    assert!(matches!(config.source, SourceConfig::Mariadb(_)));
+}
+
+#[test]
+fn a_mysql_source_is_checked_at_its_own_place() {
+    let check = |line: &str, expected: &str| {
+        let text = MYSQL.replace("user: tailwater", &format!("user: tailwater\n    {line}"));
+        assert_eq!(parse_text(&text).unwrap_err().lines(), [expected], "{line}");
+    };
+    check(
+        "server_id: 0",
+        "shop.yaml:6:16: source.mysql.server_id: 0 is out of range: 1 to 4294967295",
+    );
+    check("port: 0", "shop.yaml:6:11: source.mysql.port: 0 is out of range: 1 to 65535");
+    check(
+        "silence_limit: 2s",
+        "shop.yaml:6:20: source.mysql.silence_limit: 2s is out of range: 3s to 168h",
+    );
+    check(
+        "tables: { include: [orders] }",
+        "shop.yaml:6:25: source.mysql.tables.include.0: `orders` is no pattern over `database.table`: there is no dot in it, as in `shop.orders` or `shop.*`",
+    );
+    check(
+        "position: lsn",
+        "shop.yaml:6:15: source.mysql.position: unknown name `lsn`; known: auto, gtid, file",
+    );
+}
+
 #[test]
 fn names_derive_from_the_pipeline() {
     let Loaded { config, .. } =
         parse_text(&minimal("pipeline: shop", "pipeline: Shop-EU.1")).unwrap();
-    let SourceConfig::Postgres(source) = &config.source;
+    let SourceConfig::Postgres(source) = &config.source else { panic!("PostgreSQL") };
     assert_eq!(
         (source.slot.as_str(), source.publication.name.as_str()),
         ("shop_eu_1", "shop_eu_1")
@@ -174,7 +224,9 @@ fn references_are_replaced_wherever_text_stands() {
         "host: 127.0.0.1",
         "host: 127.0.0.1\n    port: ${env:PG_PORT}\n    password: \"a${env:PG_PASSWORD}$${b\"",
     );
-    let SourceConfig::Postgres(source) = parse_text(&text).unwrap().config.source;
+    let SourceConfig::Postgres(source) = parse_text(&text).unwrap().config.source else {
+        panic!("PostgreSQL")
+    };
     assert_eq!(source.port, 6543);
     assert_eq!(source.password.as_ref().map(Secret::expose), Some("acanary-env${b"));
 }
@@ -186,7 +238,9 @@ fn what_comes_from_outside_is_never_read_as_yaml() {
         ..Table::default()
     };
     let text = minimal("user: tailwater", "user: tailwater\n    password: ${env:EVIL}");
-    let SourceConfig::Postgres(source) = parse(&text, "f", &lookup).unwrap().config.source;
+    let SourceConfig::Postgres(source) = parse(&text, "f", &lookup).unwrap().config.source else {
+        panic!("PostgreSQL")
+    };
     assert_eq!(source.port, 5432);
 }
 
@@ -194,7 +248,9 @@ fn what_comes_from_outside_is_never_read_as_yaml() {
 fn numbers_may_be_passwords() {
     for (written, expected) in [("007", "007"), ("1e5", "1e5"), ("true", "true"), ("\"\"", "")] {
         let text = minimal("user: tailwater", &format!("user: tailwater\n    password: {written}"));
-        let SourceConfig::Postgres(source) = parse_text(&text).unwrap().config.source;
+        let SourceConfig::Postgres(source) = parse_text(&text).unwrap().config.source else {
+            panic!("PostgreSQL")
+        };
         assert_eq!(source.password.as_ref().map(Secret::expose), Some(expected));
     }
 }
@@ -307,7 +363,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
     );
     refused(
         &minimal("postgres:", "oracle:"),
-        &["shop.yaml:3:3: source: unknown name `oracle`; known: postgres"],
+        &["shop.yaml:3:3: source: unknown name `oracle`; known: postgres, mysql, mariadb"],
     );
     refused(
         &full("mode: initial", "mode: inital"),
@@ -651,7 +707,9 @@ fn secret_files_are_read_without_their_last_newline() {
     let path = folder.path().join("shop.yaml");
     let line = format!("user: tailwater\n    password: ${{file:{}}}", secret.display());
     std::fs::write(&path, minimal("user: tailwater", &line)).unwrap();
-    let SourceConfig::Postgres(source) = load(&path).unwrap().config.source;
+    let SourceConfig::Postgres(source) = load(&path).unwrap().config.source else {
+        panic!("PostgreSQL")
+    };
     assert_eq!(source.password.as_ref().map(Secret::expose), Some("two\nlines"));
 }
 

@@ -6,8 +6,10 @@
 mod checks;
 mod format;
 mod kafka;
+mod mysql;
 mod postgres;
 mod rest;
+mod source;
 
 use super::diagnose::Finding;
 use super::tree::Node;
@@ -31,6 +33,12 @@ pub(super) fn resolve(
     let source = match written.source {
         written::Source::Postgres(postgres) => {
             SourceConfig::Postgres(postgres::resolve(&mut checks, &names, *postgres))
+        }
+        written::Source::Mysql(mysql) => {
+            SourceConfig::Mysql(mysql::resolve(&mut checks, mysql::MYSQL, *mysql))
+        }
+        written::Source::Mariadb(mysql) => {
+            SourceConfig::Mariadb(mysql::resolve(&mut checks, mysql::MARIADB, *mysql))
         }
     };
     let replicas = match &written.sink {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Names;
-use super::checks::{Checks, at_least, is_local};
-use crate::config::{
-    PostgresConfig, PostgresTls, PublicationConfig, TableFilter, TlsMode, UnmappedTypes, defaults,
-    written,
-};
+use super::checks::{Checks, at_least};
+use super::source::{self, Kind};
+use crate::config::{PostgresConfig, PublicationConfig, UnmappedTypes, defaults, written};
+
+const KIND: Kind = Kind { key: "postgres", table: "schema.table", example: "public" };
 
 /// NAMEDATALEN - 1.
 pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;
@@ -36,8 +36,8 @@ pub(super) fn resolve(
     let slot = written.slot.clone().unwrap_or_else(|| names.identifier());
     check_slot(checks, &slot);
     let publication = publication(checks, names, written.publication.clone().unwrap_or_default());
-    let tables = tables(checks, written.tables.clone().unwrap_or_default());
-    let tls = tls(checks, &written.host, written.tls.clone().unwrap_or_default());
+    let tables = source::tables(checks, KIND, written.tables.clone().unwrap_or_default());
+    let tls = source::tls(checks, KIND, &written.host, written.tls.clone().unwrap_or_default());
     let timing = timing(checks, &written);
     let message_bytes_max = checks.size(
         at!("message_bytes_max"),
@@ -93,82 +93,6 @@ fn publication(
         );
     }
     PublicationConfig { name, create: written.create.unwrap_or(true) }
-}
-
-fn tables(checks: &mut Checks<'_>, written: written::Tables) -> TableFilter {
-    if written.include.as_ref().is_some_and(Vec::is_empty) {
-        checks.refuse(
-            at!("tables", "include"),
-            "an empty list captures nothing; leave the key out to capture every table",
-        );
-    }
-    let mut patterns = |key: &'static str, list: Option<Vec<String>>| {
-        let mut fine = Vec::new();
-        for (index, pattern) in list.unwrap_or_default().into_iter().enumerate() {
-            let index = index.to_string();
-            let path = &["source", "postgres", "tables", key, &index];
-            match check_pattern(&pattern) {
-                Ok(()) => fine.push(pattern),
-                Err(why) => {
-                    let shown = checks.shown(path, &pattern);
-                    checks
-                        .refuse(path, format!("{shown} is no pattern over `schema.table`: {why}"));
-                }
-            }
-        }
-        fine
-    };
-    let include = patterns("include", written.include);
-    let exclude = patterns("exclude", written.exclude);
-    TableFilter::new(include, exclude).expect("every pattern was just compiled")
-}
-
-fn check_pattern(pattern: &str) -> Result<(), String> {
-    if !pattern.contains('.') && pattern != "*" {
-        return Err("there is no dot in it, as in `public.orders` or `public.*`".to_owned());
-    }
-    match globset::Glob::new(pattern) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.kind().to_string()),
-    }
-}
-
-fn tls(checks: &mut Checks<'_>, host: &str, written: written::PostgresTls) -> PostgresTls {
-    checks.certificate_pair(at!("tls"), written.certificate.as_ref(), written.key.as_ref());
-    let local = is_local(host);
-    let mode = match written.mode {
-        None if local => defaults::TLS_MODE_LOCAL,
-        None => defaults::TLS_MODE_REMOTE,
-        Some(written::TlsMode::Disable) => TlsMode::Disable,
-        Some(written::TlsMode::Prefer) => TlsMode::Prefer,
-        Some(written::TlsMode::Require) => TlsMode::Require,
-        Some(written::TlsMode::VerifyCa) => TlsMode::VerifyCa,
-        Some(written::TlsMode::VerifyFull) => TlsMode::VerifyFull,
-    };
-    let has_files = written.ca.is_some() || written.certificate.is_some();
-    match mode {
-        TlsMode::Disable if has_files => {
-            checks.refuse(
-                at!("tls", "mode"),
-                "`disable` never looks at the certificates that are given beside it",
-            );
-        }
-        TlsMode::Disable | TlsMode::Prefer if !local => {
-            checks.warn(
-                at!("tls", "mode"),
-                "passwords and rows may cross the network unencrypted; `verify-full` prevents that",
-            );
-        }
-        TlsMode::Require if !local => {
-            checks.warn(at!("tls", "mode"), "the server's certificate is not verified, so anybody in between can pose as it; `verify-full` prevents that");
-        }
-        TlsMode::Disable
-        | TlsMode::Prefer
-        | TlsMode::Require
-        | TlsMode::VerifyCa
-        | TlsMode::VerifyFull => {}
-    }
-    PostgresTls { mode, ca: written.ca, certificate: written.certificate, key: written.key }
 }
 
 struct Timing {

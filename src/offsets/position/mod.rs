@@ -1,9 +1,12 @@
 //! Positions: places to restart from, never addresses of rows.
 //!
-//! Each source has its own algebra in a file of its own; [`Position`] only tells them apart. A
-//! second source adds a file and a variant. Positions of different sources, and of different
+//! Each source has its own algebra in a file of its own; [`Position`] only tells them apart. A new
+//! source adds a file and a variant. Positions of different sources, and of different
 //! lineages of one source, do not compare.
 
+mod gtid_set;
+mod mariadb;
+mod mysql;
 mod postgres;
 
 use std::cmp::Ordering;
@@ -11,6 +14,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use gtid_set::{DecodeGtidSetError, GtidSet, GtidSource, ParseGtidSetError};
+pub use mariadb::{MariadbGtid, MariadbGtidList, MariadbPosition, ParseMariadbGtidError};
+pub use mysql::{BinlogFile, MysqlPosition};
 pub use postgres::{Lsn, ParseLsnError, PostgresPosition};
 
 /// A place in a source's log from which reading can start again without loss.
@@ -18,6 +24,8 @@ pub use postgres::{Lsn, ParseLsnError, PostgresPosition};
 #[serde(rename_all = "snake_case")]
 pub enum Position {
     Postgres(PostgresPosition),
+    Mysql(MysqlPosition),
+    Mariadb(MariadbPosition),
 }
 
 impl Position {
@@ -27,6 +35,9 @@ impl Position {
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Postgres(a), Self::Postgres(b)) => a.compare(b),
+            (Self::Mysql(a), Self::Mysql(b)) => a.compare(b),
+            (Self::Mariadb(a), Self::Mariadb(b)) => a.compare(b),
+            (Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_), _) => None,
         }
     }
 
@@ -35,6 +46,8 @@ impl Position {
     pub fn as_metric(&self) -> u64 {
         match self {
             Self::Postgres(position) => position.lsn.0,
+            Self::Mysql(position) => position.as_metric(),
+            Self::Mariadb(position) => position.as_metric(),
         }
     }
 
@@ -49,6 +62,8 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postgres(position) => position.fmt(f),
+            Self::Mysql(position) => position.fmt(f),
+            Self::Mariadb(position) => position.fmt(f),
         }
     }
 }

@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use super::auth;
 use super::error::SourceError;
 use super::sql::Row;
-use super::transport::{self, Io, Privacy, Transport};
+use super::transport::{self, Privacy, Transport};
 use super::wire::{self, CopyFrames, Fields};
 use crate::config::PostgresConfig;
+use crate::sources::net::Io;
 
 /// Any answer to a statement of ours that only reads catalogues or settings.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -212,8 +212,11 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Absent
         | Value::Unavailable
         | Value::DecimalSpecial(_)
+        | Value::UInt(_)
         | Value::FarTimestampTz { .. }
+        | Value::NoSuchDate
         | Value::Point { .. }
+        | Value::Geometry { .. }
         | Value::Array(_) => return None,
     })
 }

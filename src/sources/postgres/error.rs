@@ -8,6 +8,7 @@ use std::io;
 use crate::disposition::{Diagnose, Disposition};
 use crate::offsets::position::{Lsn, Position};
 use crate::sources::BoxError;
+use crate::sources::tls::TlsError;
 
 /// An ErrorResponse of the server.
 /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
@@ -177,6 +178,17 @@ impl SourceError {
             | Self::LacksReplication { source, .. }
             | Self::PublicationRefused { source, .. } => Some(source),
             _ => None,
+        }
+    }
+
+    pub(super) fn of_tls(error: TlsError, endpoint: &str) -> Self {
+        let endpoint = endpoint.to_owned();
+        match error {
+            TlsError::File { what, path, source } => {
+                Self::TlsFile { what, path, source: Box::new(source) }
+            }
+            TlsError::Setup { detail } => Self::TlsSetup { endpoint, detail },
+            TlsError::Handshake { source } => Self::TlsHandshake { endpoint, source },
         }
     }
 

@@ -3,7 +3,7 @@
 //! The async half, in reading order: [`source`] decides what a run starts from, `session` serves
 //! the sockets while it lasts. Beneath them: the start checks ([`preflight`], [`publication`],
 //! [`slot`]), the two phases (`snapshot`, `stream`), and one connection for all of it
-//! ([`connection`], with `auth`, `tls`, `transport` and `wire`).
+//! ([`connection`], with `auth`, `transport` and `wire`).
 //!
 //! The pure half, bytes to changes, in reading order: [`decoder`] follows the stream, with
 //! [`pgoutput`] for its messages and `table` for the shapes of its tables; `snapshot_rows` does
@@ -36,15 +36,14 @@ pub mod text;
 pub mod types;
 
 mod auth;
+mod channel_binding;
 mod drift;
 mod feedback;
 mod frames;
 mod hints;
-mod progress;
 mod session;
 mod snapshot;
 mod stream;
-mod tls;
 mod transport;
 mod wire;
 

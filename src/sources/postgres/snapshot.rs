@@ -23,10 +23,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::catalog::RelationFacts;
 use super::connection::{CopyRead, PgConnection, Purpose};
 use super::error::SourceError;
-use super::progress::{Counts, Reporter};
 use super::select::copy_statement;
 use super::sql::{Columns, quote_literal};
 use crate::config::{PostgresConfig, UnmappedTypes};
+use crate::sources::progress::{Counts, Expected, Reporter};
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 /// A scan over dead rows may have nothing to send for long; a dead peer is the kernel's to find.
@@ -127,6 +127,12 @@ fn order(tables: &[RelationFacts]) -> VecDeque<u32> {
     order.into_iter().map(|(number, _)| number).collect()
 }
 
+/// A table that was never analysed has a negative number of rows.
+fn expected(tables: &[RelationFacts]) -> Expected {
+    let rows = tables.iter().map(|table| u64::try_from(table.estimated_rows).ok()).sum();
+    Expected { rows, tables: tables.len() }
+}
+
 /// Reads every table and hands on its rows, then that it is complete, at last that all are.
 /// Dropping the future ends the readers.
 pub(super) async fn run(
@@ -135,7 +141,7 @@ pub(super) async fn run(
     unmapped: UnmappedTypes,
     out: RawSender,
 ) -> Result<Outcome, SourceError> {
-    let reporter = Reporter::new(&tables);
+    let reporter = Reporter::new(expected(&tables));
     let queue = Mutex::new(order(&tables));
     let work = Arc::new(Work { tables, unmapped, queue, counts: Counts::default(), out });
     let mut running = JoinSet::new();

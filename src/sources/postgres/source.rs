@@ -87,9 +87,16 @@ struct Past<'a> {
 }
 
 impl Past<'_> {
-    fn of(checkpoint: &Checkpoint) -> Past<'_> {
-        let Position::Postgres(position) = &checkpoint.position;
-        Past { position, checkpoint }
+    fn of<'a>(checkpoint: &'a Checkpoint, system_id: &str) -> Result<Past<'a>, SourceError> {
+        match &checkpoint.position {
+            Position::Postgres(position) => Ok(Past { position, checkpoint }),
+            other @ (Position::Mysql(_) | Position::Mariadb(_)) => {
+                Err(SourceError::ForeignPosition {
+                    position: other.clone(),
+                    system_id: system_id.to_owned(),
+                })
+            }
+        }
     }
 
     fn promise(&self) -> Promise {
@@ -105,9 +112,10 @@ impl Past<'_> {
 
 impl PostgresSource {
     async fn begin(&self, checkpoint: Option<&Checkpoint>) -> Result<Started, SourceError> {
-        let past = checkpoint.map(Past::of);
-        let promise = past.as_ref().map_or(Promise::Nothing, Past::promise);
         let mut server = self.connect().await?;
+        let system_id = &server.about.identity.system_id;
+        let past = checkpoint.map(|checkpoint| Past::of(checkpoint, system_id)).transpose()?;
+        let promise = past.as_ref().map_or(Promise::Nothing, Past::promise);
         if let Some(past) = &past {
             self.check_identity(past, &mut server).await?;
         }
@@ -235,7 +243,13 @@ impl PostgresSource {
         server: &mut Server,
     ) -> Result<(), SourceError> {
         let SourceIdentity::Postgres { system_id, database_oid, slot, .. } =
-            &past.checkpoint.identity;
+            &past.checkpoint.identity
+        else {
+            return Err(SourceError::ForeignPosition {
+                position: past.checkpoint.position.clone(),
+                system_id: server.about.identity.system_id.clone(),
+            });
+        };
         if *system_id != server.about.identity.system_id {
             return Err(SourceError::OtherSystem {
                 endpoint: server.sql.endpoint().to_owned(),
@@ -488,7 +502,9 @@ impl PostgresSource {
         snapshot: Option<SnapshotFacts>,
     ) -> Started {
         let config = &self.config;
-        let Position::Postgres(PostgresPosition { lsn: from, .. }) = checkpoint.position;
+        let Position::Postgres(PostgresPosition { lsn: from, .. }) = checkpoint.position else {
+            unreachable!("the checkpoint was made by `Self::checkpoint`")
+        };
         let again = matches!(phase, Phase::SnapshotAgain(_));
         let decoder = DecoderConfig {
             system_id: about.identity.system_id.clone(),

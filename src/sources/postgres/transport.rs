@@ -1,28 +1,21 @@
 //! The bytes' way to the server: TCP or a unix socket, with or without TLS.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 
+use super::channel_binding::end_point_hash;
 use super::error::SourceError;
-use super::tls;
 use crate::config::{PostgresConfig, TlsMode};
+use crate::sources::net::{Io, tune};
+use crate::sources::tls;
 
-/// A dead peer is noticed after idle + retries * interval = 60 s by the kernel alone, whatever
-/// we are waiting for.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_RETRIES: u32 = 3;
-
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
+/// As libpq 17 names it; older servers do not look at it.
+const ALPN: &[&[u8]] = &[b"postgresql"];
 
 pub(super) struct Transport {
     pub(super) io: Box<dyn Io>,
@@ -72,15 +65,6 @@ pub(super) async fn open(config: &PostgresConfig) -> Result<Transport, SourceErr
     }
 }
 
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    socket2::SockRef::from(tcp).set_tcp_keepalive(&keepalive)
-}
-
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>
 async fn encrypt(
     config: &PostgresConfig,
@@ -119,20 +103,11 @@ async fn handshake(
     tcp: TcpStream,
     endpoint: &str,
 ) -> Result<Transport, SourceError> {
-    let settings = config.tls.clone();
-    let name = endpoint.to_owned();
-    let built = tokio::task::spawn_blocking(move || tls::client_config(&settings, &name)).await;
-    let client = built.map_err(|error| SourceError::TlsSetup {
-        endpoint: endpoint.to_owned(),
-        detail: error.to_string(),
-    })??;
-    let server_name = tls::server_name(&config.tls, &config.host, endpoint)?;
-    let stream = TlsConnector::from(client)
-        .connect(server_name, tcp)
+    let stream = tls::encrypt(&config.tls, &config.host, ALPN, tcp)
         .await
-        .map_err(|source| SourceError::TlsHandshake { endpoint: endpoint.to_owned(), source })?;
+        .map_err(|error| SourceError::of_tls(error, endpoint))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let end_point_hash = certificate.and_then(|der| tls::end_point_hash(der));
-    let privacy = Privacy::Encrypted { end_point_hash };
+    let privacy =
+        Privacy::Encrypted { end_point_hash: certificate.and_then(|der| end_point_hash(der)) };
     Ok(Transport { io: Box::new(stream), privacy })
 }

@@ -34,7 +34,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn start(setup: &Setup) -> Self {
         let config = config::load(&setup.file()).expect("the configuration is right").config;
-        let SourceConfig::Postgres(postgres) = config.source;
+        let SourceConfig::Postgres(postgres) = config.source else { panic!("PostgreSQL") };
         let (pipeline, prefix) = (config.pipeline, config.topic_prefix);
         let mut source = PostgresSource::new(postgres, config.snapshot, pipeline, prefix);
         runtime().block_on(async {
@@ -153,6 +153,9 @@ fn told(value: &Value<'_>) -> Told {
         Value::Interval(v) => format!("{} {} {}", v.months, v.days, v.micros),
         Value::Array(elements) => Json::Array(elements.iter().map(element).collect()).to_string(),
         Value::Absent
+        | Value::UInt(_)
+        | Value::NoSuchDate
+        | Value::Geometry { .. }
         | Value::TimeTz { .. }
         | Value::FarTimestampTz { .. }
         | Value::Point { .. } => panic!("no row of this workload has {value:?}"),

@@ -1,22 +1,18 @@
 //! The connection's two buffers: bytes in, messages out, and the other way round.
 
-use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::PgConnection;
+use crate::sources::net;
 use crate::sources::postgres::error::SourceError;
 use crate::sources::postgres::wire::{self, Fields, Message, WireError};
 
 /// A server that takes no byte for this long takes none at all.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-const READ_BYTES: usize = 256 * 1024;
-const READ_BYTES_LEFT_MIN: usize = 64 * 1024;
 
 impl PgConnection {
     /// What is written stays written when this is cancelled; the rest goes with the next flush.
@@ -81,40 +77,13 @@ impl PgConnection {
 
     /// Waits for bytes, then takes all that have arrived, up to a full buffer. Cancel-safe.
     pub(super) async fn fill(&mut self, operation: &'static str) -> Result<(), SourceError> {
-        self.make_room();
-        match self.io.read_buf(&mut self.input).await {
+        match net::fill(&mut *self.io, &mut self.input).await {
             Ok(0) => {
                 let endpoint = self.endpoint.clone();
-                return Err(SourceError::Closed { operation, endpoint });
+                Err(SourceError::Closed { operation, endpoint })
             }
-            Ok(_) => {}
-            Err(source) => return Err(self.lost(operation, source)),
-        }
-        // An end or an error stays for the next call, behind what came before it.
-        while self.input.len() < READ_BYTES {
-            self.make_room();
-            match self.read_at_once().await {
-                Some(Ok(n_bytes)) if n_bytes > 0 => {}
-                Some(Ok(_) | Err(_)) | None => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what is there, without waiting.
-    async fn read_at_once(&mut self) -> Option<io::Result<usize>> {
-        let mut read = pin!(self.io.read_buf(&mut self.input));
-        std::future::poll_fn(|context| match read.as_mut().poll(context) {
-            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-    }
-
-    /// Grows with what has arrived, never with what a length promises.
-    fn make_room(&mut self) {
-        if self.input.capacity() - self.input.len() < READ_BYTES_LEFT_MIN {
-            self.input.reserve(READ_BYTES);
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.lost(operation, source)),
         }
     }
 

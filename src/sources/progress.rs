@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::catalog::RelationFacts;
-
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 const BAR_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -32,15 +30,10 @@ impl Counts {
 
 /// What the server guesses that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Expected {
-    /// `None` when a table was never analysed.
-    rows: Option<u64>,
-    tables: usize,
-}
-
-fn expected(tables: &[RelationFacts]) -> Expected {
-    let rows = tables.iter().map(|table| u64::try_from(table.estimated_rows).ok()).sum();
-    Expected { rows, tables: tables.len() }
+pub(super) struct Expected {
+    /// `None` when it does not know of every table.
+    pub(super) rows: Option<u64>,
+    pub(super) tables: usize,
 }
 
 /// Tells a terminal with a bar, and everything else with log lines.
@@ -51,8 +44,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(tables: &[RelationFacts]) -> Self {
-        let expected = expected(tables);
+    pub(super) fn new(expected: Expected) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| new_bar(expected));
         Self { expected, started: Instant::now(), bar }
     }

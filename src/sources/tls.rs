@@ -1,6 +1,9 @@
-//! TLS towards a PostgreSQL server: the modes as libpq documents them, and what SCRAM binds to.
+//! TLS towards a database server: one set of modes for all of them, as libpq documents it.
 //! <https://www.postgresql.org/docs/current/libpq-ssl.html>
+//!
+//! When in the talk TLS begins is each protocol's own matter.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +17,44 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::error::SourceError;
-use crate::config::{PostgresTls, TlsMode};
+use crate::config::{TlsConfig, TlsMode};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("read the {what} in {path}")]
+    File { what: &'static str, path: String, source: rustls::pki_types::pem::Error },
+    #[error("prepare TLS: {detail}")]
+    Setup { detail: String },
+    #[error("agree on TLS")]
+    Handshake { source: io::Error },
+}
+
+/// The handshake, on a connection whose server waits for it.
+pub(super) async fn encrypt(
+    tls: &TlsConfig,
+    host: &str,
+    alpn: &'static [&'static [u8]],
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, TlsError> {
+    let settings = tls.clone();
+    let built = tokio::task::spawn_blocking(move || client_config(&settings, alpn)).await;
+    let client = built.map_err(|error| TlsError::Setup { detail: error.to_string() })??;
+    let name = server_name(tls, host)?;
+    let connected = TlsConnector::from(client).connect(name, tcp).await;
+    connected.map_err(|source| TlsError::Handshake { source })
+}
 
 /// Reads files and builds the settings of a handshake. Blocks: called off the runtime.
-pub(super) fn client_config(
-    tls: &PostgresTls,
-    endpoint: &str,
-) -> Result<Arc<ClientConfig>, SourceError> {
-    let setup = |error: &dyn std::fmt::Display| SourceError::TlsSetup {
-        endpoint: endpoint.to_owned(),
-        detail: error.to_string(),
-    };
+fn client_config(tls: &TlsConfig, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
+    let setup = |error: &dyn std::fmt::Display| TlsError::Setup { detail: error.to_string() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(verifier(tls, endpoint, &provider)?);
+    let verifier = Arc::new(verifier(tls, &provider)?);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| setup(&error))?
@@ -48,8 +71,7 @@ pub(super) fn client_config(
         (Some(_), None) => return Err(setup(&"a client certificate needs its key")),
         (None, Some(_)) => return Err(setup(&"a client key needs its certificate")),
     };
-    // As libpq 17 does; older servers do not look at it.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -66,7 +88,7 @@ enum Trust {
 
 /// "For backward compatibility, if a root CA file exists, the behavior of `sslmode=require` will
 /// be the same as that of `verify-ca`" (libpq's manual, 34.19.1).
-fn trust(tls: &PostgresTls) -> Trust {
+fn trust(tls: &TlsConfig) -> Trust {
     match (tls.mode, &tls.ca) {
         (TlsMode::Disable | TlsMode::Prefer, _) | (TlsMode::Require, None) => Trust::Anybody,
         (TlsMode::Require, Some(_)) | (TlsMode::VerifyCa, _) => Trust::Chain,
@@ -74,17 +96,13 @@ fn trust(tls: &PostgresTls) -> Trust {
     }
 }
 
-fn verifier(
-    tls: &PostgresTls,
-    endpoint: &str,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Verifier, SourceError> {
+fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
     let trust = trust(tls);
     if trust == Trust::Anybody {
         let provider = Arc::clone(provider);
         return Ok(Verifier { trust, provider, chain: None, pinned: Vec::new() });
     }
-    let setup = |detail: String| SourceError::TlsSetup { endpoint: endpoint.to_owned(), detail };
+    let setup = |detail: String| TlsError::Setup { detail };
     let authorities = match &tls.ca {
         Some(path) => certificates("certificate authorities", path)?,
         None => rustls_native_certs::load_native_certs().certs,
@@ -101,10 +119,7 @@ fn verifier(
     Ok(Verifier { trust, provider: Arc::clone(provider), chain: Some(chain), pinned })
 }
 
-fn certificates(
-    what: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, SourceError> {
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let error = |error| file_error(what, path, error);
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(error)?.collect();
     let found = found.map_err(error)?;
@@ -114,12 +129,8 @@ fn certificates(
     Ok(found)
 }
 
-fn file_error(
-    what: &'static str,
-    path: &Path,
-    error: rustls::pki_types::pem::Error,
-) -> SourceError {
-    SourceError::TlsFile { what, path: path.display().to_string(), source: Box::new(error) }
+fn file_error(what: &'static str, path: &Path, source: rustls::pki_types::pem::Error) -> TlsError {
+    TlsError::File { what, path: path.display().to_string(), source }
 }
 
 #[derive(Debug)]
@@ -204,44 +215,17 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// `tls-server-end-point` of RFC 5929, section 4.1: the certificate's hash by the hash of its own
-/// signature, MD5 and SHA-1 replaced by SHA-256. `None` where the signature has no single hash
-/// (Ed25519, RSA-PSS): no binding is defined for those.
-pub(super) fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
-    let parsed = Certificate::from_der(certificate).ok()?;
-    match parsed.signature_algorithm.oid.to_string().as_str() {
-        // md5, sha1 and sha256 with RSA; ECDSA with SHA-1 and SHA-256.
-        "1.2.840.113549.1.1.4"
-        | "1.2.840.113549.1.1.5"
-        | "1.2.840.113549.1.1.11"
-        | "1.2.840.10045.4.1"
-        | "1.2.840.10045.4.3.2" => Some(Sha256::digest(certificate).to_vec()),
-        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => {
-            Some(Sha384::digest(certificate).to_vec())
-        }
-        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => {
-            Some(Sha512::digest(certificate).to_vec())
-        }
-        _ => None,
-    }
-}
-
 /// The name to ask for. A host that is no name at all still gets its encryption where names do
 /// not matter.
-pub(super) fn server_name(
-    tls: &PostgresTls,
-    host: &str,
-    endpoint: &str,
-) -> Result<ServerName<'static>, SourceError> {
+fn server_name(tls: &TlsConfig, host: &str) -> Result<ServerName<'static>, TlsError> {
     match ServerName::try_from(host.to_owned()) {
         Ok(name) => Ok(name),
         Err(_) if trust(tls) != Trust::ChainAndName => {
             Ok(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
         }
-        Err(error) => Err(SourceError::TlsSetup {
-            endpoint: endpoint.to_owned(),
-            detail: format!("`{host}` cannot be verified: {error}"),
-        }),
+        Err(error) => {
+            Err(TlsError::Setup { detail: format!("`{host}` cannot be verified: {error}") })
+        }
     }
 }
 
@@ -249,8 +233,8 @@ pub(super) fn server_name(
 mod tests {
     use super::*;
 
-    fn tls(mode: TlsMode, ca: Option<&str>) -> PostgresTls {
-        PostgresTls { mode, ca: ca.map(Into::into), certificate: None, key: None }
+    fn tls(mode: TlsMode, ca: Option<&str>) -> TlsConfig {
+        TlsConfig { mode, ca: ca.map(Into::into), certificate: None, key: None }
     }
 
     #[test]
@@ -269,15 +253,10 @@ mod tests {
 
     #[test]
     fn a_missing_file_names_what_it_should_have_held() {
-        let error = client_config(&tls(TlsMode::VerifyCa, Some("/nonexistent/ca.pem")), "here");
+        let error = client_config(&tls(TlsMode::VerifyCa, Some("/nonexistent/ca.pem")), &[]);
         assert_eq!(
             error.unwrap_err().to_string(),
             "read the certificate authorities in /nonexistent/ca.pem"
         );
-    }
-
-    #[test]
-    fn garbage_has_no_end_point() {
-        assert_eq!(end_point_hash(b"not a certificate"), None);
     }
 }

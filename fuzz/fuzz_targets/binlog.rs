@@ -1,0 +1,16 @@
+//! Any events: an error or changes, positions that never move back, no panic. A transaction is open
+//! and a table with a column of each type is known, so that rows are reached at once.
+#![no_main]
+
+mod binlog_common;
+
+use binlog_common::{batch, decoder, opened};
+use bumpalo::Bump;
+use libfuzzer_sys::fuzz_target;
+use tailwater::sources::Decode as _;
+
+fuzz_target!(|data: &[u8]| {
+    let mut reader = binlog_common::common::Reader::default();
+    let raw = batch(&opened(), data);
+    decoder().decode(&raw, &Bump::new(), &mut reader).ok();
+});

@@ -1,0 +1,140 @@
+//! `Transaction_payload_event`: a whole transaction, compressed. MySQL 8.0.20 and newer write it
+//! where `binlog_transaction_compression` is on.
+
+use std::io::{self, Read};
+
+use super::header::{HEADER_BYTES, Header};
+use super::parse_error::ParseError;
+use super::reader::Reader;
+
+/// The most that `max_allowed_packet` can be. A rows event may be a little larger than one row,
+/// and no row is larger than a packet.
+pub const EVENT_BYTES_MAX: u64 = 1 << 30;
+
+/// `Transaction_payload_event::fields`.
+const END_MARK: u64 = 0;
+const PAYLOAD_SIZE: u64 = 1;
+const COMPRESSION_TYPE: u64 = 2;
+const UNCOMPRESSED_SIZE: u64 = 3;
+/// `mysql::binlog::event::compression::type`.
+const ZSTD: u64 = 0;
+const NONE: u64 = 255;
+
+/// The events inside, one after the other, in one buffer that is kept between transactions: a
+/// transaction of any size takes the memory of its largest event.
+#[derive(Debug, Default)]
+pub struct Events {
+    event: Vec<u8>,
+}
+
+impl Events {
+    /// Calls `each` with every event of the payload, whole and without checksum, as inner events
+    /// never have one.
+    ///
+    /// # Errors
+    /// When the payload is cut or malformed, and the errors of `each`.
+    pub fn walk<E: From<ParseError>>(
+        &mut self,
+        body: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let payload = Payload::parse(body)?;
+        let mut left = payload.uncompressed_bytes;
+        let mut reader = payload.open()?;
+        while left > 0 {
+            let length = self.next(&mut reader, left)?;
+            left -= length;
+            each(&self.event)?;
+        }
+        if is_at_end(&mut reader).map_err(failed)? {
+            Ok(())
+        } else {
+            Err(ParseError::Compression("a payload that is longer than it says").into())
+        }
+    }
+
+    /// The bytes of the event that now lies in the buffer.
+    fn next(&mut self, reader: &mut dyn Read, left: u64) -> Result<u64, ParseError> {
+        let mut header = [0; HEADER_BYTES];
+        reader.read_exact(&mut header).map_err(failed)?;
+        let (parsed, _) = Header::parse(&header)?;
+        let length = u64::from(parsed.event_bytes);
+        if length > EVENT_BYTES_MAX {
+            return Err(ParseError::TooLarge { found: length, limit: EVENT_BYTES_MAX });
+        }
+        let body = length.checked_sub(HEADER_BYTES as u64).filter(|_| length <= left);
+        let body =
+            body.ok_or(ParseError::Malformed("an event in a payload with a wrong length"))?;
+        self.event.clear();
+        self.event.extend_from_slice(&header);
+        // Grows with what is really there, not with what the header claims.
+        let found = reader.take(body).read_to_end(&mut self.event).map_err(failed)?;
+        if found as u64 == body {
+            Ok(length)
+        } else {
+            Err(failed(io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+}
+
+fn failed(_: io::Error) -> ParseError {
+    ParseError::Compression("a transaction payload")
+}
+
+fn is_at_end(reader: &mut dyn Read) -> io::Result<bool> {
+    let mut one = [0];
+    reader.read(&mut one).map(|n| n == 0)
+}
+
+/// The frame of a payload.
+struct Payload<'a> {
+    compressed: bool,
+    uncompressed_bytes: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Payload<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(body);
+        let (mut size, mut compression, mut uncompressed) = (None, None, None);
+        loop {
+            let field = reader.packed()?;
+            if field == END_MARK {
+                break;
+            }
+            let value = Reader::new(reader.packed_bytes()?).packed();
+            match field {
+                PAYLOAD_SIZE => size = Some(value?),
+                COMPRESSION_TYPE => compression = Some(value?),
+                UNCOMPRESSED_SIZE => uncompressed = Some(value?),
+                // A field that is added later may change what the others mean.
+                _ => return Err(ParseError::Payload { field, what: "it is unknown" }),
+            }
+        }
+        let missing = |field| ParseError::Payload { field, what: "it is missing" };
+        let size = size.ok_or(missing(PAYLOAD_SIZE))?;
+        let compressed = match compression.ok_or(missing(COMPRESSION_TYPE))? {
+            ZSTD => true,
+            NONE => false,
+            _ => {
+                let what = "the compression is unknown";
+                return Err(ParseError::Payload { field: COMPRESSION_TYPE, what });
+            }
+        };
+        if size != reader.rest().len() as u64 {
+            let what = "it is not the size of what follows";
+            return Err(ParseError::Payload { field: PAYLOAD_SIZE, what });
+        }
+        let uncompressed_bytes =
+            if compressed { uncompressed.ok_or(missing(UNCOMPRESSED_SIZE))? } else { size };
+        Ok(Self { compressed, uncompressed_bytes, bytes: reader.rest() })
+    }
+
+    fn open(self) -> Result<Box<dyn Read + 'a>, ParseError> {
+        if !self.compressed {
+            return Ok(Box::new(self.bytes));
+        }
+        let decoder = zstd::stream::read::Decoder::with_buffer(self.bytes).map_err(failed)?;
+        Ok(Box::new(decoder))
+    }
+}

@@ -1,0 +1,494 @@
+use std::time::Instant;
+
+use crate::change::{Before, Change};
+use crate::config::TableFilter;
+use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
+use crate::sources::Undecodable;
+use crate::sources::mysql::catalog::TableFacts;
+use crate::sources::mysql::schema_log::NoSchemaLog;
+use crate::sources::mysql::settings::Flavor;
+use crate::value::Value;
+
+use super::*;
+
+const MYSQL: &[u8] = include_bytes!("../../../../tests/binlogs/mysql-9.7.binlog");
+const MYSQL_FEATURES: &[u8] = include_bytes!("../../../../tests/binlogs/mysql-9.7-features.binlog");
+const MARIADB_FEATURES: &[u8] =
+    include_bytes!("../../../../tests/binlogs/mariadb-10.11-features.binlog");
+const MARIADB: &[u8] = include_bytes!("../../../../tests/binlogs/mariadb-10.11.binlog");
+
+struct NoCatalog;
+
+impl Catalog for NoCatalog {
+    fn table(&mut self, _: &str, _: &str) -> Result<Option<TableFacts>, BoxError> {
+        Ok(None)
+    }
+}
+
+fn file(name: &str, offset: u64) -> BinlogFile {
+    BinlogFile { name: name.to_owned(), offset }
+}
+
+fn mysql_start() -> Position {
+    Position::Mysql(MysqlPosition {
+        server_uuid: "u".to_owned(),
+        gtids: Some(GtidSet::default()),
+        file: file("binlog.000001", 4),
+        restart: None,
+    })
+}
+
+fn mariadb_start() -> Position {
+    Position::Mariadb(MariadbPosition {
+        gtids: MariadbGtidList::default(),
+        file: file("binlog.000001", 4),
+        restart: None,
+    })
+}
+
+fn decoder(resume_from: Position) -> Decoder {
+    let flavor = match resume_from {
+        Position::Mariadb(_) => Flavor::Mariadb,
+        _ => Flavor::Mysql,
+    };
+    let config = DecoderConfig {
+        source: SourceConstants { version: "0", flavor, topic_prefix: "p".to_owned() },
+        filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
+        json_form: JsonForm::Debezium,
+        include_query: false,
+        resume_from,
+    };
+    let collaborators = Collaborators {
+        catalog: Box::new(NoCatalog),
+        schema_log: Box::new(NoSchemaLog),
+        snapshot: None,
+    };
+    Decoder::new(config, collaborators).unwrap()
+}
+
+/// The events of a file, without checksums.
+fn events(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = file.strip_prefix(b"\xFEbin").unwrap();
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let length = u32::from_le_bytes(rest[9..13].try_into().unwrap()) as usize;
+        events.push(rest[..length - CHECKSUM_BYTES].to_vec());
+        rest = &rest[length..];
+    }
+    events
+}
+
+fn batch(events: &[Vec<u8>]) -> RawBatch {
+    let (mut data, mut messages) = (Vec::new(), Vec::new());
+    for event in events {
+        let start = u32::try_from(data.len()).unwrap();
+        data.extend_from_slice(event);
+        messages.push(start..u32::try_from(data.len()).unwrap());
+    }
+    let read_at = Instant::now();
+    RawBatch { stage: Stage::Stream, data: data.into(), messages, read_at, budget: None }
+}
+
+/// What came, as text.
+#[derive(Default)]
+struct Keeper {
+    rows: Vec<String>,
+    ids: Vec<(String, u64)>,
+    progress: Vec<Position>,
+    undecodable: usize,
+}
+
+impl ChangeHandler for Keeper {
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
+        let row = |row: &[Value<'_>]| {
+            row.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" ")
+        };
+        let before = match change.before {
+            Some(Before::Whole(before)) => format!(" before {}", row(before)),
+            Some(Before::Key(before)) => format!(" key {}", row(before)),
+            None => String::new(),
+        };
+        let after = change.after.map(|after| format!(" {}", row(after))).unwrap_or_default();
+        let op = change.op.code();
+        self.rows.push(format!("{} {op}{after}{before}", change.table.path.join(".")));
+        self.ids.push((change.id.transaction.to_owned(), change.id.ordinal));
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        let next = progress.position().clone();
+        if let Some(last) = self.progress.last() {
+            assert!(last.may_advance_to(&next), "{last} to {next}");
+        }
+        self.progress.push(next);
+    }
+
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+        self.undecodable += 1;
+        Err(row.error)
+    }
+}
+
+fn keep(decoder: &mut Decoder, events: &[Vec<u8>]) -> Result<Keeper, BoxError> {
+    let mut keeper = Keeper::default();
+    decoder.decode(&batch(events), &Bump::new(), &mut keeper)?;
+    Ok(keeper)
+}
+
+fn chain(error: BoxError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&*error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn start_of(log: &[u8]) -> Position {
+    let is_mariadb = log.windows(7).take(200).any(|window| window == b"MariaDB");
+    if is_mariadb { mariadb_start() } else { mysql_start() }
+}
+
+/// Every change of `table` in a whole log, with JSON as the server prints it.
+fn rows_of(log: &[u8], table: &str) -> Vec<String> {
+    let mut decoder = decoder(start_of(log));
+    decoder.json_form = JsonForm::Server;
+    let keeper = keep(&mut decoder, &events(log)).map_err(chain).unwrap();
+    let of_table = |row: &String| row.strip_prefix(table)?.strip_prefix(' ').map(str::to_owned);
+    keeper.rows.iter().filter_map(of_table).collect()
+}
+
+fn check(log: &[u8], table: &str, expected: &[&str]) {
+    assert_eq!(rows_of(log, table), expected, "{table}");
+}
+
+#[test]
+fn the_logs_of_two_servers_are_read_to_their_end() {
+    for (log, n_rows, end) in [
+        (
+            MYSQL,
+            115,
+            "4df5e6ba-e55c-11f1-805a-02fc00000001:1-109 (binlog.000001:38022 of server u)",
+        ),
+        (MARIADB, 108, "0-2-105 (binlog.000001:34538)"),
+        (MARIADB_FEATURES, 24, "0-2-27,7-2-1 (binlog.000001:8073)"),
+    ] {
+        let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
+        assert_eq!(keeper.rows.len(), n_rows);
+        assert_eq!(keeper.progress.last().map(ToString::to_string).as_deref(), Some(end));
+    }
+}
+
+#[test]
+fn offsets_go_on_beyond_32_bits() {
+    const GIB4: u64 = 1 << 32;
+    let header = |kind: u8, log_pos: u32, length: u32| {
+        let mut event = vec![0, 0, 0, 0, kind, 1, 0, 0, 0];
+        event.extend(length.to_le_bytes());
+        event.extend(log_pos.to_le_bytes());
+        event.extend([0, 0]);
+        Header::parse(&event).unwrap().0
+    };
+    let mut decoder = decoder(mysql_start());
+    decoder.at.offset = GIB4 - 100;
+    // A place that has wrapped, one that is not given, a heartbeat, a description sent again.
+    assert_eq!(decoder.advance(&header(30, 50, 150)), GIB4 - 100);
+    assert_eq!((decoder.advance(&header(30, 0, 30)), decoder.at.offset), (GIB4 + 50, GIB4 + 80));
+    assert_eq!((decoder.advance(&header(27, 80, 39)), decoder.at.offset), (GIB4 + 80, GIB4 + 80));
+    assert_eq!((decoder.advance(&header(15, 0, 120)), decoder.at.offset), (GIB4 + 80, GIB4 + 80));
+    // The server passed over something that is done.
+    assert_eq!(decoder.advance(&header(33, 1000, 100)), GIB4 + 900);
+}
+
+#[test]
+fn an_event_may_come_in_any_batch() {
+    let events = events(MYSQL);
+    let whole = keep(&mut decoder(mysql_start()), &events).map_err(chain).unwrap();
+    let mut decoder = decoder(mysql_start());
+    let mut rows = Vec::new();
+    for event in events.chunks(1) {
+        rows.extend(keep(&mut decoder, event).map_err(chain).unwrap().rows);
+    }
+    assert_eq!(rows, whole.rows);
+}
+
+/// Transactions of a log, each with its events.
+fn groups(log: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    const GTIDS: [u8; 3] = [33, 42, 162];
+    let mut groups = vec![Vec::new()];
+    for event in events(log) {
+        if GTIDS.contains(&event[4]) {
+            groups.push(Vec::new());
+        }
+        groups.last_mut().unwrap().push(event);
+    }
+    groups.remove(0);
+    groups
+}
+
+/// Decodes on its own; whatever comes of it, it is no panic.
+fn survives(position: Position, events: &[Vec<u8>]) {
+    let mut decoder = decoder(position);
+    decoder.decode(&batch(events), &Bump::new(), &mut Keeper::default()).ok();
+}
+
+#[test]
+fn a_cut_event_is_no_panic() {
+    for log in [MYSQL_FEATURES, MARIADB_FEATURES] {
+        for mut group in groups(log) {
+            let last_rows = group.len().saturating_sub(2);
+            let event = group[last_rows].clone();
+            for end in (19..event.len()).step_by(1 + event.len() / 60) {
+                let mut cut = event[..end].to_vec();
+                cut[9..13].copy_from_slice(&u32::try_from(end).unwrap().to_le_bytes());
+                group[last_rows] = cut;
+                survives(start_of(log), &group);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_event_is_no_panic() {
+    // A fixed sequence (xorshift), so that a failure comes again.
+    let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for log in [MYSQL_FEATURES, MARIADB_FEATURES] {
+        for group in groups(log) {
+            for _ in 0..40 {
+                let mut damaged = group.clone();
+                for _ in 0..1 + next(3) {
+                    let event = next(damaged.len());
+                    let byte = 19 + next((damaged[event].len() - 19).max(1));
+                    if let Some(byte) = damaged[event].get_mut(byte) {
+                        *byte = [0, 1, 0x7F, 0x80, 0xFF, *byte ^ 1, byte.wrapping_add(1)][next(7)];
+                    }
+                }
+                survives(start_of(log), &damaged);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_server_prints_is_what_is_read() {
+    // JSON beside its own CAST to CHAR, texts beside their CONVERT to utf8mb4: the server is the
+    // oracle of each row.
+    let mut n_pairs = 0;
+    let mut compare = |table: &str, pairs: &[(usize, usize)]| {
+        for row in values_of(MYSQL_FEATURES, table) {
+            for (a, b) in pairs {
+                if row[*b] != "Null" {
+                    assert_eq!(row[*a], row[*b], "{table}");
+                    n_pairs += 1;
+                }
+            }
+        }
+    };
+    compare("x.j_same", &[(1, 2)]);
+    compare("x.p", &[(1, 4), (3, 5)]);
+    for charset in [
+        "armscii8", "ascii", "big5", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
+        "cp866", "cp932", "dec8", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "geostd8",
+        "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1", "latin2", "latin5",
+        "latin7", "macce", "macroman", "sjis", "swe7", "tis620", "ucs2", "ujis", "utf16",
+        "utf16le", "utf32", "utf8mb3",
+    ] {
+        compare(&format!("x.cs_{charset}"), &[(0, 1)]);
+    }
+    assert_eq!(n_pairs, 13 + 4 + 39);
+}
+
+/// The new images of a table's rows.
+fn values_of(log: &[u8], table: &str) -> Vec<Vec<String>> {
+    struct Values(String, Vec<Vec<String>>);
+    impl ChangeHandler for Values {
+        fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
+            if change.table.path.join(".") == self.0 {
+                let after = change.after.unwrap_or_default();
+                self.1.push(after.iter().map(|value| format!("{value:?}")).collect());
+            }
+            Ok(())
+        }
+        fn progress(&mut self, _: Progress) {}
+        fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+            Err(row.error)
+        }
+    }
+    let mut decoder = decoder(start_of(log));
+    decoder.json_form = JsonForm::Server;
+    let mut values = Values(table.to_owned(), Vec::new());
+    let decoded = decoder.decode(&batch(&events(log)), &Bump::new(), &mut values);
+    decoded.map_err(chain).unwrap();
+    values.1
+}
+
+#[test]
+fn partial_updates_of_documents_are_applied() {
+    let rows = values_of(MYSQL_FEATURES, "x.p");
+    let documents: Vec<_> = rows.iter().skip(2).map(|row| row[1].replace('\\', "")).collect();
+    assert_eq!(
+        documents[..7],
+        [
+            r#"Text("{"a": [1, {"x": "new"}, 3], "b": {"c": "long enough to be worth it, is it not, surely so"}, "zz": 1}")"#,
+            r#"Text("{"a": [1, {"x": "new"}, 3], "b": {}, "zz": 1}")"#,
+            r#"Text("{"a": [1, {"x": "new"}, 3], "b": {}, "zz": 12345.5}")"#,
+            r#"Text("{"a": ["first", 1, {"x": "new"}, 3], "b": {}, "zz": 12345.5}")"#,
+            r#"Text("{"a": ["first", 1, {"x": "new"}, 3], "b": {}, "zz": 12345.5, "new": "x"}")"#,
+            r#"Text("{"k"q": 2, "päd": "short"}")"#,
+            r#"Text("{"päd": "short"}")"#,
+        ]
+    );
+}
+
+#[test]
+fn dates_that_are_no_days_do_not_stop_the_stream() {
+    check(
+        MYSQL_FEATURES,
+        "x.d",
+        &[
+            "c Int(1) NoSuchDate NoSuchDate NoSuchDate Time(-500000)",
+            "c Int(2) NoSuchDate Timestamp(-62135596799999000) TimestampTz(1000000) Time(3020399000000)",
+            "c Int(40) Null Null Null Null",
+        ],
+    );
+}
+
+#[test]
+fn what_an_image_leaves_out_is_no_null() {
+    let rows = rows_of(MYSQL_FEATURES, "x.m");
+    let of_first_ids = &rows[..9];
+    assert_eq!(
+        of_first_ids,
+        [
+            // binlog_row_image=MINIMAL
+            r#"c Int(1) Text("a") Bytes([98, 98]) Text("tt") Int(1)"#,
+            "c Int(2) Null Null Null Int(2)",
+            "c Int(3) Unavailable Unavailable Unavailable Int(3)",
+            r#"u Int(1) Text("c") Unavailable Unavailable Unavailable key Int(1) Absent Absent Absent Absent"#,
+            "u Int(4) Unavailable Unavailable Unavailable Unavailable key Int(1) Absent Absent Absent Absent",
+            "d key Int(2) Absent Absent Absent Absent",
+            // binlog_row_image=NOBLOB
+            r#"u Int(3) Text("d") Unavailable Unavailable Int(3) before Int(3) Null Absent Absent Int(3)"#,
+            r#"u Int(3) Text("d") Bytes([110, 101, 119]) Unavailable Int(3) before Int(3) Text("d") Absent Absent Int(3)"#,
+            r#"d before Int(3) Text("d") Absent Absent Int(3)"#,
+        ]
+    );
+}
+
+#[test]
+fn rows_leave_when_their_transaction_is_committed() {
+    // Saved points, XA prepared before and decided after another transaction, XA of one phase, XA
+    // rolled back, compressed transactions: in the order of the commits.
+    let of = |log, table| {
+        let rows = rows_of(log, table).into_iter();
+        rows.filter(|row| {
+            row.starts_with("c Int(1")
+                || row.starts_with("c Int(2")
+                || row.starts_with("c Int(3")
+                || row.starts_with("c Int(4")
+                || row.starts_with("c Int(5")
+        })
+        .map(|row| row.split([' ', '(', ')']).nth(2).unwrap_or_default().to_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+    };
+    assert_eq!(of(MYSQL_FEATURES, "x.m"), "1 2 3 10 11 12 14 30 20 21 31 40 41");
+    assert_eq!(of(MARIADB_FEATURES, "x.m"), "1 2 30 20 31 40 41 50 52");
+}
+
+/// What a server sends to a reader that goes on from `position`.
+fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
+    use crate::sources::mysql::binlog::gtid::{self, MariadbGtidEvent};
+    let is_sent = |event: &[u8], offset: u64| match (position, event[4]) {
+        (Position::Mysql(MysqlPosition { gtids: Some(gtids), .. }), kind) => {
+            let body = &event[19..];
+            let parsed =
+                if kind == 42 { gtid::parse_tagged(body) } else { gtid::parse(body, false) };
+            let (source, number) = parsed.unwrap().gtid.unwrap();
+            !gtids.contains(&source, number)
+        }
+        (Position::Mysql(position), _) => offset >= position.read_from().offset,
+        (Position::Mariadb(position), _) => {
+            let server_id = u32::from_le_bytes(event[5..9].try_into().unwrap());
+            let parsed = MariadbGtidEvent::parse(&event[19..], server_id).unwrap();
+            !position.read_from().contains(&parsed.gtid)
+        }
+        (Position::Postgres(_), _) => unreachable!(),
+    };
+    let mut sent = Vec::new();
+    let mut offset = 4;
+    for event in events(log) {
+        offset += (event.len() + CHECKSUM_BYTES) as u64;
+        sent.push((event, offset));
+    }
+    let mut wanted = false;
+    sent.retain(|(event, end)| {
+        if matches!(event[4], 33 | 42 | 162) {
+            wanted = is_sent(event, end - (event.len() + CHECKSUM_BYTES) as u64);
+        }
+        wanted
+    });
+    let first = match position {
+        Position::Mysql(position) if position.gtids.is_none() => position.read_from().offset,
+        _ => 4,
+    };
+    // A connection begins with a rotation that is in no file.
+    let mut rotation = vec![0, 0, 0, 0, 4, 1, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0x20, 0];
+    rotation.extend(first.to_le_bytes());
+    rotation.extend(b"binlog.000001");
+    std::iter::once(rotation).chain(sent.into_iter().map(|(event, _)| event)).collect()
+}
+
+/// Stops after every transaction and goes on from the last position: nothing is lost, nothing
+/// comes twice, and ids stay the same, whatever is prepared meanwhile.
+fn resumes(start: &Position, log: &[u8]) {
+    let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
+    assert!(whole.rows.len() > 20);
+    let groups = groups(log);
+    for n in 0..=groups.len() {
+        let first = keep(&mut decoder(start.clone()), &groups[..n].concat());
+        let mut first = first.map_err(chain).unwrap();
+        let position = first.progress.pop().unwrap_or_else(|| start.clone());
+        let second = keep(&mut decoder(position.clone()), &sent_from(&position, log));
+        let second = second.map_err(chain).unwrap();
+        let rows = [first.rows, second.rows].concat();
+        let ids = [first.ids, second.ids].concat();
+        assert!(rows == whole.rows, "after {n} groups, from {position:?}");
+        if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
+            assert_eq!(ids, whole.ids, "after {n} groups");
+        }
+        let end = second.progress.last().unwrap_or(&position);
+        assert_eq!(Some(end), whole.progress.last(), "after {n} groups");
+    }
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_gtid() {
+    resumes(&mysql_start(), MYSQL_FEATURES);
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_domain() {
+    resumes(&mariadb_start(), MARIADB_FEATURES);
+}
+
+#[test]
+fn the_stream_goes_on_from_every_position_by_file() {
+    // The first transaction's place, as if it were the log's beginning.
+    let first = events(MYSQL_FEATURES).into_iter().take_while(|event| !matches!(event[4], 33 | 42));
+    let offset = 4 + first.map(|event| (event.len() + CHECKSUM_BYTES) as u64).sum::<u64>();
+    let start = Position::Mysql(MysqlPosition {
+        server_uuid: "u".to_owned(),
+        gtids: None,
+        file: file("binlog.000001", offset),
+        restart: None,
+    });
+    resumes(&start, MYSQL_FEATURES);
+}
