@@ -171,7 +171,6 @@ impl Server {
     }
 
     /// A program beside the server's: `mysqlbinlog`, `mysqldump`.
-    #[expect(dead_code, reason = "for the oracle")]
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         cached(self.kind.name()).join("bin").join(name)
     }
