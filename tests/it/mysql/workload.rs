@@ -134,7 +134,8 @@ impl Workload {
         self.run_shaped(n_transactions, true);
     }
 
-    /// The same without DDL, which would make a snapshot begin again.
+    /// The same for a snapshot that is being taken: without DDL, which would make it begin again,
+    /// and without XA, since one that is prepared at the snapshot's moment is a loud stop.
     pub(super) fn run_rows(&mut self, n_transactions: u32) {
         self.run_shaped(n_transactions, false);
     }
@@ -193,7 +194,7 @@ impl Workload {
             return;
         }
         if self.second == Second::None {
-            let xa = self.rng.random_bool(0.3);
+            let xa = self.rng.random_bool(0.3) && self.with_ddl;
             self.second = if xa { Second::Xa } else { Second::Plain };
             self.execute(1, if xa { "xa start 'x','branch',7" } else { "begin" });
         }
@@ -239,6 +240,8 @@ impl Workload {
 
     /// Many rows at once, kept or not.
     fn big(&mut self) {
+        // The deletion may look at every row.
+        self.finish_second();
         let table = &self.tables[1];
         let n = self.rng.random_range(200..2000);
         let start = self.rng.random_range(1..1000) * 1_000_000;

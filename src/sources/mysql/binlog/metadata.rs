@@ -90,8 +90,8 @@ fn is_numeric(column: &MapColumn<'_>) -> bool {
     )
 }
 
-/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs too, whose collation is binary. To
-/// MariaDB a geometry is a blob (`is_character_field` in its `sql/log_event_server.cc`).
+/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs and vectors too, whose collation is
+/// binary. To MariaDB a geometry is a blob (`is_character_field` in its `sql/log_event_server.cc`).
 fn is_character(column: &MapColumn<'_>, flavor: Flavor) -> bool {
     if column.column_type == t::GEOMETRY {
         return flavor == Flavor::Mariadb;
@@ -102,6 +102,7 @@ fn is_character(column: &MapColumn<'_>, flavor: Flavor) -> bool {
             | t::VAR_STRING
             | t::VARCHAR
             | t::BLOB
+            | t::VECTOR
             | t::TINY_BLOB
             | t::MEDIUM_BLOB
             | t::LONG_BLOB
