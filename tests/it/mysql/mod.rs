@@ -3,6 +3,7 @@
 mod basics;
 mod binlog_text;
 mod canonical;
+mod faults;
 mod kinds;
 mod login;
 mod mysqlbinlog;

@@ -65,7 +65,7 @@ impl Sink {
 }
 
 /// What a run wrote, but for a line that a kill cut off.
-fn lines(path: &PathBuf) -> Vec<Event> {
+pub(super) fn lines(path: &PathBuf) -> Vec<Event> {
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     whole

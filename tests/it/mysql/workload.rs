@@ -60,17 +60,7 @@ impl Workload {
             table("large", &["id"], vec!["small".to_owned(), format!("c{}", TEXT + 4)]),
             table("indexed", &["k"], vec![format!("c{TEXT}")]),
         ];
-        let open = || {
-            let session = server.session();
-            session.script(&format!(
-                "use {database}; set names utf8mb4; set time_zone = '+00:00';
-                 set sql_mode = 'NO_BACKSLASH_ESCAPES'; set innodb_lock_wait_timeout = 10;
-                 set lock_wait_timeout = 10;
-                 set session transaction isolation level read committed"
-            ));
-            session
-        };
-        let sessions = [open(), open()];
+        let sessions = open(server, database);
         if server.kind == Kind::Mysql && seed % 4 == 1 {
             sessions[1].run("set session binlog_transaction_compression = on");
         }
@@ -92,6 +82,11 @@ impl Workload {
             with_ddl: true,
             n_statements: 0,
         }
+    }
+
+    /// After a restart of the server; no transaction was open.
+    pub(super) fn reconnect(&mut self, server: &Server, database: &str) {
+        self.sessions = open(server, database);
     }
 
     /// Before [`Self::create`]: leaves out columns, now and for good.
@@ -380,4 +375,17 @@ impl Workload {
         self.execute(0, &format!("rename table {name} to {name}_old, {name}_new to {name}"));
         self.execute(0, &format!("drop table {name}_old"));
     }
+}
+
+fn open(server: &Server, database: &str) -> [Session; 2] {
+    [(); 2].map(|()| {
+        let session = server.session();
+        session.script(&format!(
+            "use {database}; set names utf8mb4; set time_zone = '+00:00';
+             set sql_mode = 'NO_BACKSLASH_ESCAPES'; set innodb_lock_wait_timeout = 10;
+             set lock_wait_timeout = 10;
+             set session transaction isolation level read committed"
+        ));
+        session
+    })
 }
