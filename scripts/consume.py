@@ -114,11 +114,14 @@ def kafka(args, summary, stop):
 
 
 def lines(_args, summary, stop):
-    for text in sys.stdin:
-        record = json.loads(text)
-        summary.take(record["topic"], record["key"], record["value"])
-        if stop():
-            break
+    try:
+        for text in sys.stdin:
+            record = json.loads(text)
+            summary.take(record["topic"], record["key"], record["value"])
+            if stop():
+                break
+    except TimeoutError:
+        pass
 
 
 def main():
@@ -135,6 +138,13 @@ def main():
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
+    if args.source == "lines" and args.seconds:
+        # A line that never comes would be waited for otherwise.
+        def late(*_):
+            raise TimeoutError
+
+        signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, args.seconds)
     over = lambda: (stopped or (args.seconds and time.time() >= end)
                     or (args.pid and not os.path.exists(f"/proc/{args.pid}")))
     (kafka if args.source == "kafka" else lines)(args, summary, over)

@@ -11,7 +11,7 @@ use crate::config::KafkaConfig;
 
 /// Batches leave after this long even when they are not full: enough to fill a request under load,
 /// not enough to be seen in latency.
-const LINGER_MS: u32 = 5;
+const LINGER_MS: u32 = 2;
 /// Bytes that librdkafka may hold. The pipeline's own budget bounds it from estimates; this bounds
 /// it where they are wrong, as for JSON that carries its schema.
 const QUEUE_KBYTES: u64 = 16 * 1024;

@@ -64,6 +64,14 @@
 //!   `encode`, `offsets::position`, `offsets::checkpointer`'s decisions: no sockets, no clock.
 //! * **Every queue is bounded**, and the memory budget counts bytes from socket to receipt.
 //!
+//! ## The sources
+//!
+//! | folder | log | what keeps the log for us | position |
+//! |---|---|---|---|
+//! | [`sources::postgres`] | logical replication (pgoutput) | a slot, told by acknowledgements | LSN of one timeline |
+//! | [`sources::mysql`], MySQL | binary log | nothing but the server's retention | GTID set, or file and offset |
+//! | [`sources::mysql`], MariaDB | binary log | nothing but the server's retention | last GTID of each domain |
+//!
 //! ## Where the next source goes
 //!
 //! A folder in `sources/`, a variant in `config::SourceConfig`, one in `offsets::position::Position`

@@ -114,7 +114,7 @@ async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Co
     if consent == Consent::Missing {
         return Err(needs_consent(
             change,
-            "the next start takes a new snapshot and sends every row again; drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
+            "the next start takes a new snapshot and sends every row again; with PostgreSQL, drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
         ));
     }
     store.reset().await.map_err(|error| report(&error))?;

@@ -37,8 +37,8 @@ struct Origin {
     config: Option<PathBuf>,
 
     /// A first look without a file: JSON lines to stdout, offsets in ./.tailwater. A URL like
-    /// postgres://user@host:5432/database?tables=public.*; the password comes from the environment
-    /// variable PGPASSWORD
+    /// postgres://user@host:5432/database?tables=public.*, mysql://user@host:3306/database or
+    /// mariadb://…; the password comes from the environment variable PGPASSWORD or MYSQL_PWD
     #[arg(long, value_name = "URL")]
     source: Option<String>,
 }
@@ -55,8 +55,9 @@ pub(super) fn run(arguments: Arguments) -> Result<exit::Code, Report> {
     let Loaded { config, warnings } = match (&arguments.origin.config, &arguments.origin.source) {
         (Some(file), _) => config::load(file)?,
         (None, source) => {
-            let password = std::env::var("PGPASSWORD").ok().map(Secret::new);
-            config::first_look(source.as_deref().unwrap_or_default(), password)?
+            let url = source.as_deref().unwrap_or_default();
+            let password = std::env::var(config::password_variable(url)).ok().map(Secret::new);
+            config::first_look(url, password)?
         }
     };
     for warning in warnings {

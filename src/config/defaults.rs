@@ -35,7 +35,7 @@ pub(super) const TOPIC_CLEANUP_POLICY: &str = "delete";
 
 pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-pub(super) const MEMORY_BYTES: u64 = 20 << 20;
+pub(super) const MEMORY_BYTES: u64 = 12 << 20;
 pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(600);
 
 pub(super) const ADMIN_LISTEN: &str = "127.0.0.1:8085";

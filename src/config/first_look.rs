@@ -1,4 +1,4 @@
-//! `--source postgres://…`: a pipeline without a file, for a first look.
+//! `--source postgres://…`, `mysql://…`, `mariadb://…`: a pipeline without a file, for a first look.
 //!
 //! JSON lines to stdout, offsets in a folder here, no admin endpoints. It goes through the same
 //! checks as a file does.
@@ -16,17 +16,27 @@ const FILE: &str = "--source";
 const PARAMETERS: &[&str] =
     &["host", "sslcert", "sslkey", "sslmode", "sslrootcert", "tables", "user"];
 
+/// The variable of the environment from which each database's own clients take a password.
+#[must_use]
+pub fn password_variable(url: &str) -> &'static str {
+    match url.split_once("://") {
+        Some(("mysql" | "mariadb", _)) => "MYSQL_PWD",
+        _ => "PGPASSWORD",
+    }
+}
+
 /// A configuration out of a URL as libpq takes it: `postgres://user@host:port/database`, with
-/// `?sslmode=…&sslrootcert=…` and `tables=public.*,sales.orders`. `password` is used where the URL
-/// has none.
+/// `?sslmode=…&sslrootcert=…` and `tables=public.*,sales.orders`; `mysql://…` and `mariadb://…`
+/// likewise, where the database's tables are captured unless `tables` says otherwise. `password` is
+/// used where the URL has none.
 ///
 /// # Errors
 /// When the URL is none, or names what cannot be used. The URL itself is never quoted.
 pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigError> {
     let whole = |problem: String| ConfigError::whole(FILE, problem);
-    let postgres = postgres(url, password).map_err(whole)?;
+    let look = look(url, password).map_err(whole)?;
     let has_password = reqwest::Url::parse(url).is_ok_and(|url| url.password().is_some());
-    let pipeline = postgres
+    let pipeline = look
         .database
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
@@ -34,7 +44,7 @@ pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigE
     let written = Written {
         pipeline,
         topic_prefix: None,
-        source: written::Source::Postgres(Box::new(postgres)),
+        source: look.into_source(),
         snapshot: None,
         format: None,
         sink: written::Sink::Stdout(written::Nothing {}),
@@ -50,12 +60,11 @@ pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigE
     })?;
     warnings.iter_mut().for_each(forget_place);
     if has_password {
-        let problem = "a password in an argument shows in the list of processes; the environment variable PGPASSWORD does not";
-        warnings.push(Finding {
-            place: None,
-            path: "password".to_owned(),
-            problem: problem.to_owned(),
-        });
+        let variable = password_variable(url);
+        let problem = format!(
+            "a password in an argument shows in the list of processes; the environment variable {variable} does not"
+        );
+        warnings.push(Finding { place: None, path: "password".to_owned(), problem });
     }
     Ok(Loaded { config, warnings })
 }
@@ -64,12 +73,35 @@ fn forget_place(finding: &mut Finding) {
     finding.place = None;
 }
 
-fn postgres(url: &str, password: Option<Secret>) -> Result<written::Postgres, String> {
-    let shape = || "expected postgres://user@host:port/database".to_owned();
-    let url = reqwest::Url::parse(url).map_err(|_| shape())?;
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err(shape());
-    }
+#[derive(Clone, Copy)]
+enum Server {
+    Postgres,
+    Mysql,
+    Mariadb,
+}
+
+/// What any URL says.
+struct Look {
+    server: Server,
+    host: String,
+    port: Option<u16>,
+    database: String,
+    user: String,
+    password: Option<Secret>,
+    tls: written::Tls,
+    include: Option<Vec<String>>,
+}
+
+fn look(url: &str, password: Option<Secret>) -> Result<Look, String> {
+    let any = "expected postgres://user@host:port/database, or mysql:// or mariadb://";
+    let url = reqwest::Url::parse(url).map_err(|_| any.to_owned())?;
+    let (server, scheme) = match url.scheme() {
+        "postgres" | "postgresql" => (Server::Postgres, "postgres"),
+        "mysql" => (Server::Mysql, "mysql"),
+        "mariadb" => (Server::Mariadb, "mariadb"),
+        _ => return Err(any.to_owned()),
+    };
+    let shape = || format!("expected {scheme}://user@host:port/database");
     let database = percent_decode(url.path().trim_start_matches('/'));
     let mut user = percent_decode(url.username());
     let mut tls = written::Tls::default();
@@ -95,23 +127,55 @@ fn postgres(url: &str, password: Option<Secret>) -> Result<written::Postgres, St
         return Err(shape());
     }
     let password = url.password().map(|p| Secret::new(percent_decode(p))).or(password);
-    Ok(written::Postgres {
-        host: if host.is_empty() { "localhost".to_owned() } else { host },
-        port: url.port(),
-        database,
-        user,
-        password: password.map(written::SecretText),
-        tls: Some(tls),
-        tables: Some(written::Tables { include, exclude: None }),
-        connect_timeout: None,
-        slot: None,
-        publication: None,
-        unmapped_types: None,
-        logical_messages: None,
-        status_interval: None,
-        silence_limit: None,
-        message_bytes_max: None,
-    })
+    let host = if host.is_empty() { "localhost".to_owned() } else { host };
+    let port = url.port();
+    Ok(Look { server, host, port, database, user, password, tls, include })
+}
+
+impl Look {
+    fn into_source(self) -> written::Source {
+        let password = self.password.map(written::SecretText);
+        let tls = Some(self.tls);
+        let mysql = |database: &str, include: Option<Vec<String>>| written::Mysql {
+            host: self.host.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            password: password.clone(),
+            tls: tls.clone(),
+            connect_timeout: None,
+            server_id: None,
+            tables: Some(written::Tables {
+                include: Some(include.unwrap_or_else(|| vec![format!("{database}.*")])),
+                exclude: None,
+            }),
+            position: None,
+            silence_limit: None,
+            message_bytes_max: None,
+        };
+        match self.server {
+            Server::Mysql => written::Source::Mysql(Box::new(mysql(&self.database, self.include))),
+            Server::Mariadb => {
+                written::Source::Mariadb(Box::new(mysql(&self.database, self.include)))
+            }
+            Server::Postgres => written::Source::Postgres(Box::new(written::Postgres {
+                host: self.host,
+                port: self.port,
+                database: self.database,
+                user: self.user,
+                password,
+                tls,
+                tables: Some(written::Tables { include: self.include, exclude: None }),
+                connect_timeout: None,
+                slot: None,
+                publication: None,
+                unmapped_types: None,
+                logical_messages: None,
+                status_interval: None,
+                silence_limit: None,
+                message_bytes_max: None,
+            })),
+        }
+    }
 }
 
 fn mode(value: &str) -> Result<written::TlsMode, String> {
@@ -149,6 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn mysql_and_mariadb_have_urls_too() {
+        for scheme in ["mysql", "mariadb"] {
+            let url = format!("{scheme}://root@127.0.0.1:3307/shop");
+            let Loaded { config, warnings } = first_look(&url, None).unwrap();
+            assert_eq!((warnings.len(), password_variable(&url)), (0, "MYSQL_PWD"));
+            let (name, source) = match &config.source {
+                SourceConfig::Postgres(_) => panic!("{scheme}"),
+                SourceConfig::Mysql(source) => ("mysql", source),
+                SourceConfig::Mariadb(source) => ("mariadb", source),
+            };
+            assert_eq!(name, scheme);
+            assert_eq!((source.host.as_str(), source.port), ("127.0.0.1", 3307));
+            assert_eq!(source.tables.include(), ["shop.*"]);
+            let url = format!("{scheme}://u@%2Frun%2Fmysqld%2Fmysqld.sock/shop?tables=a.b,c.*");
+            let Loaded { config, .. } = first_look(&url, None).unwrap();
+            let (SourceConfig::Mysql(source) | SourceConfig::Mariadb(source)) = &config.source
+            else {
+                panic!("{scheme}")
+            };
+            assert_eq!(source.host, "/run/mysqld/mysqld.sock");
+            assert_eq!(source.tables.include(), ["a.b", "c.*"]);
+        }
+    }
+
+    #[test]
     fn a_password_from_the_environment_and_a_socket_will_do() {
         let secret = Secret::new("from outside");
         for url in [
@@ -168,8 +257,10 @@ mod tests {
             let error = first_look(url, None).unwrap_err();
             assert_eq!(error.lines(), [format!("--source: {expected}")], "{url}");
         };
-        check("mysql://u:canary@h/d", "expected postgres://user@host:port/database");
-        check("u:canary@h/d", "expected postgres://user@host:port/database");
+        let any = "expected postgres://user@host:port/database, or mysql:// or mariadb://";
+        check("oracle://u:canary@h/d", any);
+        check("u:canary@h/d", any);
+        check("mysql://u:canary@h", "expected mysql://user@host:port/database");
         check("postgres://h/d", "expected postgres://user@host:port/database");
         check("postgres://u@h/", "expected postgres://user@host:port/database");
         check(

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnose::{ConfigError, Finding};
-pub use first_look::first_look;
+pub use first_look::{first_look, password_variable};
 pub use load::{Loaded, json_schema, load};
 pub use secret::Secret;
 pub use tables::TableFilter;

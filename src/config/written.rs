@@ -467,7 +467,7 @@ pub(super) struct Delivery {
     pub(super) drain_timeout: Option<Span>,
     /// Memory of the rows between socket and sink, all queues together, by an estimate from their
     /// number and size. A full budget stops the reading, nothing else. 1MiB to 2GiB.
-    /// Default: 20MiB.
+    /// Default: 12MiB.
     pub(super) memory: Option<Size>,
     /// How long reconnecting goes on without progress before the process gives up. 0s to 168h.
     /// Default: 10m.

@@ -126,7 +126,7 @@ fn everything_that_may_be_left_out_has_its_default() {
     assert_eq!(path, &PathBuf::from(".tailwater/shop"));
     assert_eq!(config.dead_letter.conversion, DeadLetterPolicy::Halt);
     assert_eq!(config.dead_letter.path, PathBuf::from("shop.dead-letter"));
-    assert_eq!(config.delivery.memory_bytes, 20 << 20);
+    assert_eq!(config.delivery.memory_bytes, 12 << 20);
     assert_eq!(config.delivery.checkpoint_interval, Duration::from_secs(1));
     assert_eq!(config.admin.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:8085"));
 }

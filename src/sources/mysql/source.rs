@@ -114,7 +114,7 @@ impl MysqlSource {
                 tracing::info!(position = %from, "resuming");
                 Plan { from, state: reached.snapshot, phase: stream(server, start), snapshot: None }
             }
-            (_, _, SnapshotMode::NoData) => self.from_now(server).await?,
+            (_, _, SnapshotMode::NoData) => self.at_the_end(server).await?,
             (past, _, SnapshotMode::Initial | SnapshotMode::InitialOnly) => {
                 self.with_snapshot(server, past).await?
             }
@@ -185,7 +185,7 @@ impl MysqlSource {
     }
 
     /// `no_data`: the log's present end.
-    async fn from_now(&self, mut server: Server) -> Result<Plan, SourceError> {
+    async fn at_the_end(&self, mut server: Server) -> Result<Plan, SourceError> {
         let point = log_point::read(&mut server.connection).await?;
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
         let from = places::position(&point, &server.facts, numbering)?;

@@ -97,18 +97,21 @@ fn whole<'a>(
     for (index, (column, field)) in described.plan.iter().zip(tuple.fields()).enumerate() {
         let field = field?;
         let Some(target) = column.target else { continue };
-        row[target] = match field {
-            Field::Text(bytes) => text::read(column.reading, bytes, arena)
+        let out = &mut row[target];
+        match field {
+            Field::Text(bytes) => text::read_into(column.reading, bytes, arena, out)
                 .map_err(|error| RowFault::Value { column: index, error })?,
             Field::Null if column.required => {
                 return Err(RowFault::UnexpectedNull { column: index });
             }
-            Field::Null => Value::Null,
-            Field::Unchanged => match old.map_or(Value::Absent, |old| old[target]) {
-                Value::Absent => Value::Unavailable,
-                value => value,
-            },
-        };
+            Field::Null => *out = Value::Null,
+            Field::Unchanged => {
+                *out = match old.map_or(Value::Absent, |old| old[target]) {
+                    Value::Absent => Value::Unavailable,
+                    value => value,
+                }
+            }
+        }
     }
     Ok(row)
 }
@@ -125,14 +128,15 @@ fn key_only<'a>(
     for (index, (column, field)) in described.plan.iter().zip(tuple.fields()).enumerate() {
         let field = field?;
         let PlanColumn { target: Some(target), identity: true, .. } = *column else { continue };
-        row[target] = match field {
-            Field::Text(bytes) => text::read(column.reading, bytes, arena)
+        let out = &mut row[target];
+        match field {
+            Field::Text(bytes) => text::read_into(column.reading, bytes, arena, out)
                 .map_err(|error| RowFault::Value { column: index, error })?,
             // The columns of an identity are not null (ALTER TABLE refuses
             // an index over others): a partition has another identity than the root that it goes by.
-            Field::Null => Value::Absent,
-            Field::Unchanged => Value::Unavailable,
-        };
+            Field::Null => *out = Value::Absent,
+            Field::Unchanged => *out = Value::Unavailable,
+        }
     }
     Ok(row)
 }
@@ -149,13 +153,14 @@ pub(crate) fn of_copy<'a>(
     for (index, (column, field)) in described.plan.iter().zip(fields).enumerate() {
         let field = field?;
         let Some(target) = column.target else { continue };
-        let read = if column.binary { binary::read } else { text::read };
-        row[target] = match field {
-            Some(bytes) => read(column.reading, bytes, arena)
+        let read_into = if column.binary { binary::read_into } else { text::read_into };
+        let out = &mut row[target];
+        match field {
+            Some(bytes) => read_into(column.reading, bytes, arena, out)
                 .map_err(|error| RowFault::Value { column: index, error })?,
             None if column.required => return Err(RowFault::UnexpectedNull { column: index }),
-            None => Value::Null,
-        };
+            None => *out = Value::Null,
+        }
     }
     Ok(row)
 }
