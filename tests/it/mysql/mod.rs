@@ -5,6 +5,7 @@ mod binlog_text;
 mod canonical;
 mod faults;
 mod kinds;
+mod literals;
 mod login;
 mod mysqlbinlog;
 mod oracle;

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::kinds::{BIGINT, DECIMAL, INT, Kind as Of, TEXT, of_column, of_flavor, of_index};
+use super::literals::random;
 use crate::support::mysql::{Kind, Server, Session};
 use crate::types::random_text;
 
@@ -287,7 +288,7 @@ impl Workload {
             let n = self.rng.random_range(1..20_000);
             return format!("repeat('{letter}{}', {n})", random_text(&mut self.rng, 4));
         }
-        of_column(name).random(&mut self.rng)
+        random(of_column(name), &mut self.rng)
     }
 
     fn insert(&mut self, table: &Table, id: u32) -> String {
