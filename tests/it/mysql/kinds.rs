@@ -293,6 +293,10 @@ impl Kind {
             (Self::Enum | Self::Set | Self::Uuid | Self::Inet { .. }, Value::Text(v)) => {
                 v.to_owned()
             }
+            // The log does not tell these types: where the catalogue has forgotten the column, they
+            // are what the log says.
+            (Self::Inet { sql }, Value::Bytes(v)) => form::inet(sql == "inet4", v.to_vec()),
+            (Self::Uuid, Value::Bytes(v)) => hex(v),
             (kind, value) => panic!("{kind:?} is {value:?}"),
         })
     }

@@ -10,7 +10,8 @@
 //!
 //! Known gaps: MySQL's `mysqlbinlog` knows neither shapes nor vectors, and gives up the rest of a
 //! row there, so that those columns are left out for it; UUIDs of MariaDB are printed in another
-//! order. The oracle of whole topics has them all.
+//! order. The oracle of whole topics has them all. A UUID or INET column that was dropped or renamed
+//! before its rows are read comes as bytes: MariaDB's log does not tell these types.
 
 use std::collections::HashMap;
 
