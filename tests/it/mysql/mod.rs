@@ -1,9 +1,17 @@
 //! The MySQL source's rooms against real servers of both kinds.
 
 mod basics;
+mod binlog_text;
+mod canonical;
+mod faults;
+mod kinds;
+mod literals;
 mod login;
+mod mysqlbinlog;
+mod oracle;
 mod reading;
 mod rows;
 mod snapshot;
 mod start_checks;
 mod stream;
+mod workload;

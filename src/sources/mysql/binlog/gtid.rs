@@ -131,7 +131,7 @@ pub enum MariadbXa<'a> {
 }
 
 /// The name of an XA transaction. Without the lengths of its two parts: the statements that name
-/// it are compared with it in the server's own normal form (see [`crate::sources::mysql::statement`]).
+/// it are compared with it in the server's own normal form (see `sources::mysql::statement`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Xid<'a> {
     pub format: u32,

@@ -90,8 +90,8 @@ fn is_numeric(column: &MapColumn<'_>) -> bool {
     )
 }
 
-/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs too, whose collation is binary. To
-/// MariaDB a geometry is a blob (`is_character_field` in its `sql/log_event_server.cc`).
+/// `is_character_type` in MySQL's `sql/log_event.cc`: blobs and vectors too, whose collation is
+/// binary. To MariaDB a geometry is a blob (`is_character_field` in its `sql/log_event_server.cc`).
 fn is_character(column: &MapColumn<'_>, flavor: Flavor) -> bool {
     if column.column_type == t::GEOMETRY {
         return flavor == Flavor::Mariadb;
@@ -102,6 +102,7 @@ fn is_character(column: &MapColumn<'_>, flavor: Flavor) -> bool {
             | t::VAR_STRING
             | t::VARCHAR
             | t::BLOB
+            | t::VECTOR
             | t::TINY_BLOB
             | t::MEDIUM_BLOB
             | t::LONG_BLOB
@@ -214,4 +215,26 @@ fn key_parts(
 
 fn end(value: Reader<'_>, what: &'static str) -> Result<(), ParseError> {
     if value.is_empty() { Ok(()) } else { Err(ParseError::Malformed(what)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::mysql::binlog::table_map::TableMap;
+
+    /// MySQL 9 counts a vector among the columns that have a collation. While we did not, the
+    /// exceptions from a map's default collation met the columns before those that were meant, and
+    /// texts were read in the wrong character set.
+    #[test]
+    fn a_vector_has_its_place_among_the_collations() {
+        let mut map = b"\x01d\0\x01t\0\x04".to_vec();
+        map.extend([t::VECTOR, t::VARCHAR, t::VARCHAR, t::VARCHAR]);
+        // Bytes of a vector's length; lengths of the texts. All may be null.
+        map.extend([7, 4, 40, 0, 40, 0, 40, 0, 0x0F]);
+        // 255 for all but the first, 63, and the second, 8.
+        map.extend([DEFAULT_CHARSET, 7, 252, 255, 0, 0, 63, 1, 8]);
+        let map = TableMap::parse(&map, Flavor::Mysql).unwrap();
+        let collations: Vec<_> = map.columns.iter().map(|column| column.collation).collect();
+        assert_eq!(collations, [Some(63), Some(8), Some(255), Some(255)]);
+    }
 }

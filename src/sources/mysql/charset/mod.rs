@@ -3,7 +3,7 @@
 //! A column's character set stands in the log as the number of its collation. Bytes that are no
 //! text in it are an error, never U+FFFD: the servers can hold such bytes after an ALTER between
 //! character sets by way of BLOB. encoding_rs does the large sets; where the servers differ from
-//! it, and for all sets of one byte, [`tables`] has what the servers say.
+//! it, and for all sets of one byte, `tables` has what the servers say.
 
 mod collations;
 mod tables;

@@ -1,6 +1,6 @@
 //! JSON documents: MySQL's binary form to text, and changes to a part of one.
 //!
-//! In reading order: [`binary`] finds its way in a document, [`text`] writes it, [`diff`] applies
+//! In reading order: `binary` finds its way in a document, `text` writes it, `diff` applies
 //! what `binlog_row_value_options=PARTIAL_JSON` leaves of an update. MariaDB's JSON is text.
 
 mod binary;
