@@ -175,11 +175,12 @@ fn pump(state: &State, mut from: TcpStream, mut to: TcpStream) {
         }
         let left = state.left.load(Ordering::Relaxed);
         let allowed = if left < 0 { n } else { n.min(usize::try_from(left).unwrap()) };
-        if to.write_all(&buffer[..allowed]).is_err() {
-            break;
-        }
+        // Before they leave: the answer to them may be here before this thread is.
         if left >= 0 {
             state.left.fetch_sub(i64::try_from(allowed).unwrap(), Ordering::Relaxed);
+        }
+        if to.write_all(&buffer[..allowed]).is_err() {
+            break;
         }
         if allowed < n {
             state.hurt();

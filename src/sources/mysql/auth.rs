@@ -27,6 +27,18 @@ enum Plugin {
 }
 
 impl Plugin {
+    /// The nonce within what a switch carries. A zero stands behind the 20 bytes of the others,
+    /// none of which is zero (`generate_user_salt` in `password.cc`). Those of ed25519 are 32 of
+    /// any value and end with the packet (`auth_ed25519` in `server_ed25519.c`).
+    fn nonce(self, sent: &[u8]) -> &[u8] {
+        match self {
+            Self::Ed25519 => sent,
+            Self::Native | Self::CachingSha2 | Self::Sha256 | Self::Clear => {
+                sent.strip_suffix(b"\0").unwrap_or(sent)
+            }
+        }
+    }
+
     fn of(name: &str) -> Option<Self> {
         Some(match name {
             "mysql_native_password" => Self::Native,
@@ -112,7 +124,7 @@ impl Login<'_> {
         let name = String::from_utf8_lossy(name).into_owned();
         let Some(plugin) = Plugin::of(&name) else { return Err(self.unsupported(name)) };
         let nonce = fields.rest();
-        self.nonce = nonce.strip_suffix(b"\0").unwrap_or(nonce).to_vec();
+        self.nonce = plugin.nonce(nonce).to_vec();
         self.plugin = plugin;
         let proof = self.proof()?;
         self.connection.send_payload(OPERATION, &proof).await
@@ -209,3 +221,15 @@ const CACHING_SHA2_KEY_REQUEST: u8 = 2;
 const SHA256_KEY_REQUEST: u8 = 1;
 const FAST_AUTHENTICATION_DONE: u8 = 3;
 const FULL_AUTHENTICATION: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_keeps_its_own_zeros() {
+        assert_eq!(Plugin::Ed25519.nonce(&[7, 0]), [7, 0]);
+        assert_eq!(Plugin::CachingSha2.nonce(&[7, 0]), [7]);
+        assert_eq!(Plugin::Native.nonce(&[7]), [7]);
+    }
+}
