@@ -3,3 +3,17 @@
 //! The official driver finds the server, proves who we are and hands us replies as they came. What
 //! is ours: when a stream is opened and from where, what a lost stream means, the walk over BSON,
 //! and the text forms that Debezium's consumers read.
+
+pub mod bson;
+pub mod collections;
+pub mod decode_error;
+pub mod decoder;
+pub mod event;
+pub mod extjson;
+pub mod fields;
+pub mod namespace;
+pub mod row;
+mod snapshot_rows;
+pub mod source_block;
+pub mod split;
+mod token;
