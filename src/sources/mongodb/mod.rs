@@ -14,6 +14,9 @@ pub mod fields;
 pub mod namespace;
 pub mod row;
 mod snapshot_rows;
+pub mod source;
 pub mod source_block;
 pub mod split;
 mod token;
+
+pub use source::MongodbSource;
