@@ -9,13 +9,6 @@ use crate::sources::mongodb::fields::{FieldRules, Rule};
 use crate::sources::mongodb::namespace::Namespace;
 use crate::sources::mongodb::source_block::SourceConstants;
 
-/// How documents stand in records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DocumentForm {
-    /// As text: Extended JSON in `io.debezium.data.Json`.
-    Text,
-}
-
 /// A captured collection.
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -29,7 +22,6 @@ pub(crate) struct Collections {
     constants: SourceConstants,
     filter: TableFilter,
     rules: FieldRules,
-    form: DocumentForm,
     /// By name.
     known: Vec<Known>,
     /// Of the last one that was asked for: events come in runs of one collection.
@@ -55,9 +47,8 @@ impl Collections {
         constants: SourceConstants,
         filter: TableFilter,
         rules: FieldRules,
-        form: DocumentForm,
     ) -> Self {
-        Self { constants, filter, rules, form, known: Vec::new(), last: 0, next_version: 0 }
+        Self { constants, filter, rules, known: Vec::new(), last: 0, next_version: 0 }
     }
 
     /// `None` for one that is not captured.
@@ -92,9 +83,6 @@ impl Collections {
             optional,
             default: None,
         };
-        let document = match self.form {
-            DocumentForm::Text => ColumnType::Json,
-        };
         let version = TableVersion(self.next_version);
         self.next_version += 1;
         Table {
@@ -103,7 +91,7 @@ impl Collections {
             path: vec![namespace.database.clone(), namespace.collection.clone()],
             columns: vec![
                 column("id", ColumnType::Text, false),
-                column("document", document, true),
+                column("document", ColumnType::Json, true),
                 column("updateDescription", ColumnType::UpdateDescription, true),
             ],
             key: vec![0],

@@ -2,8 +2,8 @@
 
 use crate::disposition::{Diagnose, Disposition};
 use crate::sources::BoxError;
-use crate::sources::mongodb::bson::BsonError;
 use crate::sources::mongodb::event::EventError;
+use crate::sources::mongodb::fields::FieldRuleError;
 use crate::sources::mongodb::row::DocumentError;
 use crate::sources::mongodb::split::SplitError;
 
@@ -43,8 +43,10 @@ pub enum DecodeError {
     Split { after: String, source: SplitError },
     #[error("follow the change stream after {after}: its resume token is no document")]
     Token { after: String },
-    #[error("read a document of {collection} in the snapshot")]
-    Document { collection: String, source: BsonError },
+    #[error(transparent)]
+    Fields(#[from] FieldRuleError),
+    #[error("give documents the structured form: this is under construction")]
+    Structured,
     #[error("decode a batch: {0}")]
     Batch(&'static str),
 }
@@ -61,7 +63,8 @@ impl Diagnose for DecodeError {
             Self::Event { .. }
             | Self::Split { .. }
             | Self::Token { .. }
-            | Self::Document { .. }
+            | Self::Fields(_)
+            | Self::Structured
             | Self::Batch(_) => Disposition::Stop,
         }
     }
@@ -70,10 +73,11 @@ impl Diagnose for DecodeError {
         Some(match self {
             Self::Event { source: EventError::UnknownOperation(_), .. } => "the server is newer than this version of tailwater; nothing after this place was published".to_owned(),
             Self::Split { source: SplitError::TooLarge { .. }, .. } => "the documents before and after the change, and what was changed, are together larger than the server should allow; with source.mongodb.pre_images: off the event is smaller".to_owned(),
+            Self::Fields(_) => "see `source.mongodb.fields`: rules are database.collection.field, and for a rename `:new_name` behind".to_owned(),
+            Self::Structured => "set source.mongodb.documents: text".to_owned(),
             Self::Event { .. }
             | Self::Split { .. }
             | Self::Token { .. }
-            | Self::Document { .. }
             | Self::Batch(_) => "nothing after this place was published; please report this with the server's version".to_owned(),
         })
     }

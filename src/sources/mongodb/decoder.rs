@@ -19,7 +19,7 @@ use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
 use crate::change::{Before, Change, EventId, Op, Progress};
-use crate::config::TableFilter;
+use crate::config::{DocumentForm, FieldsConfig, TableFilter};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::sources::mongodb::bson::{Bson, Document};
 use crate::sources::mongodb::collections::{Collection, Collections};
@@ -36,8 +36,6 @@ use crate::sources::mongodb::token;
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
-pub use crate::sources::mongodb::collections::DocumentForm;
-
 /// What the decoder is made for.
 #[derive(Debug)]
 pub struct DecoderConfig {
@@ -47,7 +45,7 @@ pub struct DecoderConfig {
     pub deployment: Deployment,
     /// Over `database.collection`. The server filters too, to save the way; this one decides.
     pub filter: TableFilter,
-    pub fields: FieldRules,
+    pub fields: FieldsConfig,
     pub form: DocumentForm,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
@@ -98,19 +96,25 @@ struct Work<'w, 'a> {
 }
 
 impl Decoder {
-    #[must_use]
-    pub fn new(config: DecoderConfig) -> Self {
-        let DecoderConfig { source, lineage, filter, fields, form, snapshot, .. } = config;
+    /// # Errors
+    /// When a rule for fields is not of its form.
+    pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
+        let DecoderConfig { source, lineage, filter, fields, snapshot, .. } = config;
+        match config.form {
+            DocumentForm::Text => {}
+            DocumentForm::Structured => return Err(DecodeError::Structured),
+        }
+        let rules = FieldRules::new(&fields)?;
         let includes = snapshot.as_ref().and_then(|facts| facts.includes);
-        Self {
+        Ok(Self {
             snapshot: snapshot.map(|facts| SnapshotRows::new(facts, &lineage)),
             lineage,
             deployment: config.deployment,
-            collections: Collections::new(source, filter, fields, form),
+            collections: Collections::new(source, filter, rules),
             split: Split::new(config.split_bytes_max),
             includes,
             after: None,
-        }
+        })
     }
 
     fn stream<'a>(

@@ -10,6 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 pub(crate) use rewrite::{change, document, name};
 
+use crate::config::FieldsConfig;
 use crate::sources::mongodb::bson::BsonError;
 use crate::sources::mongodb::namespace::Namespace;
 
@@ -40,25 +41,24 @@ pub enum FieldRuleError {
     Parts { rule: String },
     #[error("read `{rule}` as database.collection.field")]
     Pattern { rule: String, source: globset::Error },
-    #[error("rename {rule} to `{name}`: the new name replaces the last one, and has no dots")]
-    NewName { rule: String, name: String },
+    #[error("read `{rule}` as database.collection.field:new_name, where the new name has no dots")]
+    NewName { rule: String },
 }
 
 impl FieldRules {
-    /// `exclude` are `database.collection.field`, `renames` the same and the new name of the field.
-    /// In database and collection `*` is any run of characters, dots included; fields may be
-    /// nested, and of a document in an array they are its own. Exclusions come first, then renames
-    /// in their order.
+    /// Exclusions come first, then renames in their order. In database and collection `*` is any
+    /// run of characters, dots included; fields may be nested, and of a document in an array they
+    /// are its own.
     ///
     /// # Errors
-    /// When one of them is not of that form.
-    pub fn new(exclude: &[String], renames: &[(String, String)]) -> Result<Self, FieldRuleError> {
-        let exclude = exclude.iter().map(|rule| parse(rule, Becomes::Nothing));
-        let renames = renames.iter().map(|(rule, name)| {
-            if name.is_empty() || name.contains(['.', '\0']) {
-                return Err(FieldRuleError::NewName { rule: rule.clone(), name: name.clone() });
+    /// When a rule is not of its form.
+    pub fn new(config: &FieldsConfig) -> Result<Self, FieldRuleError> {
+        let exclude = config.exclude.iter().map(|rule| parse(rule, rule, Becomes::Nothing));
+        let renames = config.rename.iter().map(|rule| match rule.rsplit_once(':') {
+            Some((path, name)) if !name.is_empty() && !name.contains(['.', '\0']) => {
+                parse(rule, path, Becomes::Named(name.to_owned()))
             }
-            parse(rule, Becomes::Named(name.clone()))
+            Some(_) | None => Err(FieldRuleError::NewName { rule: rule.clone() }),
         });
         let rules = exclude.chain(renames).collect::<Result<_, _>>()?;
         Ok(Self { rules })
@@ -73,9 +73,13 @@ impl FieldRules {
 }
 
 /// Case does not count in database and collection, as Debezium has it.
-fn parse(rule: &str, becomes: Becomes) -> Result<(GlobMatcher, Rule), FieldRuleError> {
+fn parse(
+    rule: &str,
+    path: &str,
+    becomes: Becomes,
+) -> Result<(GlobMatcher, Rule), FieldRuleError> {
     let parts = || FieldRuleError::Parts { rule: rule.to_owned() };
-    let mut names = rule.trim().split('.');
+    let mut names = path.trim().split('.');
     let (database, collection) = names.next().zip(names.next()).ok_or_else(parts)?;
     let path: Vec<String> = names.map(str::to_owned).collect();
     if path.is_empty() || database.is_empty() || collection.is_empty() {
@@ -84,8 +88,10 @@ fn parse(rule: &str, becomes: Becomes) -> Result<(GlobMatcher, Rule), FieldRuleE
     if path.iter().any(|name| name.is_empty() || name.contains('\0')) {
         return Err(parts());
     }
-    let pattern = GlobBuilder::new(&format!("{database}.{collection}")).case_insensitive(true).build();
-    let pattern = pattern.map_err(|source| FieldRuleError::Pattern { rule: rule.to_owned(), source })?;
+    let pattern = format!("{database}.{collection}");
+    let pattern = GlobBuilder::new(&pattern).case_insensitive(true).build();
+    let pattern =
+        pattern.map_err(|source| FieldRuleError::Pattern { rule: rule.to_owned(), source })?;
     Ok((pattern.compile_matcher(), Rule { path, becomes }))
 }
 
