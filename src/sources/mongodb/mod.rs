@@ -3,3 +3,8 @@
 //! The official driver finds the server, proves who we are and hands us replies as they came. What
 //! is ours: when a stream is opened and from where, what a lost stream means, the walk over BSON,
 //! and the text forms that Debezium's consumers read.
+//!
+//! The formats, in reading order: [`bson`] walks documents, [`extjson`] writes their text.
+
+pub mod bson;
+pub mod extjson;
