@@ -17,10 +17,9 @@ const SNAPSHOT_MARKERS: &str =
 /// The marker of a streamed row, and the schema's default.
 pub(crate) const SNAPSHOT_DEFAULT: &str = "false";
 
-/// Columns of [`Shape::Documents`], and where each stands.
+/// Columns of [`Shape::Documents`], and the first one behind the key.
 const DOCUMENT_COLUMNS: usize = 3;
 pub(crate) const DOCUMENT: usize = 1;
-pub(crate) const UPDATE_DESCRIPTION: usize = 2;
 
 /// The schemas of a table's records.
 #[derive(Clone, Debug, PartialEq)]

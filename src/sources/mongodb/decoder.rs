@@ -28,7 +28,7 @@ use crate::sources::mongodb::event::{Event, EventError, Message, Operation};
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::FieldRules;
 use crate::sources::mongodb::namespace::Namespace;
-use crate::sources::mongodb::row::{DocumentError, Rows};
+use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::snapshot_rows::{Context, SnapshotRows};
 use crate::sources::mongodb::source_block::{Place, SourceConstants, Transaction, marker, slots};
 use crate::sources::mongodb::split::{Split, SplitError};
@@ -327,7 +327,7 @@ fn images<'a>(
     let rows = Rows { collection, arena };
     let images = || {
         let key = rows.key(&id)?;
-        let row = |values: [Value<'a>; 3]| -> &'a [Value<'a>] { arena.alloc(values) };
+        let row = |values: Image<'a>| -> &'a [Value<'a>] { arena.alloc(values) };
         let after = if op == Op::Delete {
             None
         } else {

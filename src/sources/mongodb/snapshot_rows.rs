@@ -12,7 +12,7 @@ use crate::sources::mongodb::bson::Document;
 use crate::sources::mongodb::collections::{Collection, Collections};
 use crate::sources::mongodb::decode_error::{DecodeError, RowError};
 use crate::sources::mongodb::decoder::{SnapshotFacts, message};
-use crate::sources::mongodb::row::{DocumentError, Rows};
+use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::source_block::{NO_ORD, Place, marker, slots};
 use crate::sources::{BoxError, ChangeHandler, RawBatch, Undecodable};
 use crate::value::Value;
@@ -145,7 +145,7 @@ fn image<'a>(
     collection: &Collection,
     raw: &'a [u8],
     arena: &'a Bump,
-) -> Result<[Value<'a>; 3], DocumentError> {
+) -> Result<Image<'a>, DocumentError> {
     let document = Document::new(raw)?;
     let id = document.get("_id")?.ok_or(DocumentError::Missing("_id"))?;
     let rows = Rows { collection, arena };
