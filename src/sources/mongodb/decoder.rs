@@ -241,6 +241,16 @@ impl Decoder {
         Ok(MongodbPosition { token, cluster_time, lineage: self.lineage.clone() })
     }
 
+    fn within_snapshot<'s>(
+        &'s mut self,
+        arena: &'s Bump,
+        out: &'s mut dyn ChangeHandler,
+    ) -> Result<(&'s mut SnapshotRows, Context<'s>), DecodeError> {
+        let unexpected = DecodeError::Batch("no snapshot was announced, or it has ended");
+        let rows = self.snapshot.as_mut().ok_or(unexpected)?;
+        Ok((rows, Context { arena, collections: &mut self.collections, out }))
+    }
+
     #[cold]
     fn malformed(&self, source: EventError) -> DecodeError {
         DecodeError::Event { after: after(self.after.as_ref()), source }
@@ -374,16 +384,18 @@ impl Decode for Decoder {
         arena: &'a Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
-        let unexpected = DecodeError::Batch("no snapshot was announced, or it has ended");
-        if raw.stage == Stage::Stream {
-            return self.stream(raw, arena, out);
-        }
-        let rows = self.snapshot.as_mut().ok_or(unexpected)?;
-        let mut context = Context { arena, collections: &mut self.collections, out };
         match raw.stage {
-            Stage::Snapshot { table } => rows.rows(table, raw, &mut context),
-            Stage::SnapshotTableEnd { table } => rows.table_end(table),
-            Stage::SnapshotEnd | Stage::Stream => {
+            Stage::Stream => self.stream(raw, arena, out),
+            Stage::Snapshot { table } => {
+                let (rows, mut context) = self.within_snapshot(arena, out)?;
+                rows.rows(table, raw, &mut context)
+            }
+            Stage::SnapshotTableEnd { table } => {
+                let (rows, _) = self.within_snapshot(arena, out)?;
+                rows.table_end(table)
+            }
+            Stage::SnapshotEnd => {
+                let (rows, mut context) = self.within_snapshot(arena, out)?;
                 let position = rows.end(&mut context)?;
                 self.snapshot = None;
                 self.after = Some(position.clone());
