@@ -39,19 +39,18 @@ struct Account {
 
 impl Deployment {
     /// Makes the client. Nothing is connected yet, but names are looked up.
-    pub(super) async fn of(
-        config: &MongodbConfig,
-        n_readers: usize,
-    ) -> Result<Self, SourceError> {
+    pub(super) async fn of(config: &MongodbConfig, n_readers: usize) -> Result<Self, SourceError> {
         let servers = config.servers();
         let options = ClientOptions::parse(config.uri.expose()).await;
-        let mut options =
-            options.map_err(|error| match SourceError::of_driver("read the URI", &servers, &error) {
+        let mut options = options.map_err(|error| {
+            match SourceError::of_driver("read the URI", &servers, &error) {
                 lookup @ SourceError::Unreachable { .. } => lookup,
                 _ => SourceError::Uri { detail: error.kind.to_string() },
-            })?;
+            }
+        })?;
         options.app_name.get_or_insert_with(|| "tailwater".to_owned());
-        let wanted = u32::try_from(n_readers).unwrap_or(u32::MAX).saturating_add(CONNECTIONS_BESIDE);
+        let wanted =
+            u32::try_from(n_readers).unwrap_or(u32::MAX).saturating_add(CONNECTIONS_BESIDE);
         let pool = options.max_pool_size.unwrap_or(wanted).max(wanted);
         options.max_pool_size = Some(pool);
         // Set where it is wanted; a snapshot session takes no other (`readConcernLevel` in the URI).

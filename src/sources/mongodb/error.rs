@@ -31,11 +31,7 @@ impl std::error::Error for ServerError {}
 
 impl From<&CommandError> for ServerError {
     fn from(error: &CommandError) -> Self {
-        Self {
-            code: error.code,
-            name: error.code_name.clone(),
-            message: error.message.clone(),
-        }
+        Self { code: error.code, name: error.code_name.clone(), message: error.message.clone() }
     }
 }
 
@@ -111,7 +107,9 @@ pub enum SourceError {
     ForeignPosition { position: Position },
     #[error("resume at {servers}: it is {found}, the checkpoint is a place in {expected}")]
     OtherDeployment { servers: String, expected: String, found: String },
-    #[error("resume at {servers}: the checkpoint is at {checkpoint}, and the newest there is {newest}")]
+    #[error(
+        "resume at {servers}: the checkpoint is at {checkpoint}, and the newest there is {newest}"
+    )]
     BeyondLog { servers: String, checkpoint: String, newest: String },
     #[error("resume: the oplog does not reach back to {place} any more")]
     HistoryLost { place: String, source: ServerError },
@@ -150,10 +148,10 @@ impl SourceError {
             ErrorKind::Authentication { .. } => {
                 Self::Login { servers, user: String::new(), source: source() }
             }
-            ErrorKind::ServerSelection { message } if is_tls(message) => {
+            ErrorKind::ServerSelection { message, .. } if is_tls(message) => {
                 Self::Tls { servers, source: source() }
             }
-            ErrorKind::ServerSelection { message } if is_login(message) => {
+            ErrorKind::ServerSelection { message, .. } if is_login(message) => {
                 Self::Login { servers, user: String::new(), source: source() }
             }
             ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. } => {
@@ -162,15 +160,13 @@ impl SourceError {
             ErrorKind::Io(error) if is_tls(&error.to_string()) => {
                 Self::Tls { servers, source: source() }
             }
-            ErrorKind::ConnectionPoolCleared { message } if is_tls(message) => {
+            ErrorKind::ConnectionPoolCleared { message, .. } if is_tls(message) => {
                 Self::Tls { servers, source: source() }
             }
-            ErrorKind::InvalidResponse { message } => {
+            ErrorKind::InvalidResponse { message, .. } => {
                 Self::Reply { operation, servers, detail: message.clone() }
             }
-            ErrorKind::Bson(error) => {
-                Self::Reply { operation, servers, detail: error.to_string() }
-            }
+            ErrorKind::Bson(error) => Self::Reply { operation, servers, detail: error.to_string() },
             ErrorKind::InvalidArgument { .. }
             | ErrorKind::InvalidTlsConfig { .. }
             | ErrorKind::IncompatibleServer { .. }

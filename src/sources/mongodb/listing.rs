@@ -57,17 +57,16 @@ async fn databases(deployment: &Deployment) -> Result<Vec<String>, SourceError> 
     let command = doc! { "listDatabases": 1, "nameOnly": true };
     let answer = deployment.command("list the databases", "admin", command).await?;
     let databases = answer.get_array("databases").map(Vec::as_slice).unwrap_or_default();
-    let names = databases.iter().filter_map(|database| database.as_document()?.get_str("name").ok());
+    let names =
+        databases.iter().filter_map(|database| database.as_document()?.get_str("name").ok());
     Ok(names.filter(|name| !is_system_database(name)).map(str::to_owned).collect())
 }
 
-async fn of_database(
-    deployment: &Deployment,
-    database: &str,
-) -> Result<Vec<Listed>, SourceError> {
+async fn of_database(deployment: &Deployment, database: &str) -> Result<Vec<Listed>, SourceError> {
     const OPERATION: &str = "list the collections";
     let command = doc! { "listCollections": 1, "filter": { "type": "collection" } };
-    let cursor = deployment.client.database(database).run_cursor_command(command);
+    let handle = deployment.client.database(database);
+    let cursor = handle.run_cursor_command(command);
     let cursor = match deployment.client.selection_criteria() {
         Some(criteria) => cursor.selection_criteria(criteria.clone()),
         None => cursor,
@@ -90,7 +89,7 @@ fn of_entry(database: &str, entry: &Document) -> Option<Listed> {
     Some(Listed {
         namespace: Namespace::new(database, entry.get_str("name").ok()?),
         capped: option("capped").and_then(|capped| capped.as_bool()) == Some(true),
-        images: images.is_some_and(|images| images.get_bool("enabled") == Ok(true)),
+        images: images.is_some_and(|images| images.get_bool("enabled").unwrap_or(false)),
         id_index: entry.get_document("idIndex").is_ok(),
     })
 }
@@ -136,10 +135,7 @@ pub(super) fn is_glob(pattern: &str) -> bool {
 }
 
 /// An event whose required image is missing ends the stream: better said before it begins.
-pub(super) fn check_images(
-    config: &MongodbConfig,
-    captured: &[Listed],
-) -> Result<(), SourceError> {
+pub(super) fn check_images(config: &MongodbConfig, captured: &[Listed]) -> Result<(), SourceError> {
     let without = || {
         let without = captured.iter().filter(|listed| !listed.images);
         without.map(|listed| listed.namespace.clone()).collect::<Vec<_>>()

@@ -16,7 +16,8 @@ use super::error::{Images, SourceError};
 use super::preflight::Version;
 use super::reply::{self, Pieces};
 use super::stages::{self, StartPoint};
-use crate::config::{CaptureScope, FullDocument, MongodbConfig, PreImages};
+use crate::config::{CaptureScope, MongodbConfig, PreImages};
+use crate::offsets::position::ResumeToken;
 use crate::sources::Stage;
 
 pub(super) const OPEN: &str = "open the change stream";
@@ -52,6 +53,8 @@ pub struct OpenStream {
     /// Where it was opened, or what was read last: for messages, and for going on after an
     /// invalidation.
     pub(super) place: StartPoint,
+    /// The token that it began at.
+    pub(super) begins_at: Option<ResumeToken>,
     images: Images,
     servers: String,
 }
@@ -71,21 +74,28 @@ pub(super) async fn open(
         (PreImages::Off | PreImages::WhenAvailable, _) => Images::After,
     };
     let servers = deployment.servers.clone();
-    let options = |aggregate: Aggregate<'_>| {
-        aggregate.batch_size(0).max_await_time(config.await_time).batch()
-    };
     let cursor = match &config.scope {
-        CaptureScope::Deployment => options(client.database("admin").aggregate(pipeline)).await,
+        CaptureScope::Deployment => {
+            batches(client.database("admin").aggregate(pipeline), config).await
+        }
         CaptureScope::Database(database) => {
-            options(client.database(database).aggregate(pipeline)).await
+            batches(client.database(database).aggregate(pipeline), config).await
         }
         CaptureScope::Collection { database, collection } => {
             let collection = client.database(database).collection::<Document>(collection);
-            options(collection.aggregate(pipeline)).await
+            batches(collection.aggregate(pipeline), config).await
         }
     };
-    let cursor = cursor.map_err(|e| refined(deployment.failed(OPEN, &e), &from, (&servers, images)))?;
-    Ok(OpenStream { cursor, place: from, images, servers })
+    let cursor =
+        cursor.map_err(|e| refined(deployment.failed(OPEN, &e), &from, (&servers, images)))?;
+    Ok(OpenStream { cursor, place: from, begins_at: None, images, servers })
+}
+
+async fn batches(
+    aggregate: Aggregate<'_>,
+    config: &MongodbConfig,
+) -> mongodb::error::Result<RawBatchCursor> {
+    aggregate.batch_size(0).max_await_time(config.await_time).batch().await
 }
 
 impl OpenStream {
@@ -99,27 +109,29 @@ impl OpenStream {
         match reply {
             None => Ok(None),
             Some(Ok(reply)) => self.take(reply).map(Some),
-            Some(Err(error)) => {
-                Err(refined(
+            Some(Err(error)) => Err(refined(
                 deployment.failed(READ, &error),
                 &self.place,
                 (&self.servers, self.images),
-            ))
-            }
+            )),
         }
     }
 
     fn take(&mut self, reply: DriverBatch) -> Result<Pieces, SourceError> {
         let pieces = reply::pieces(reply, Stage::Stream, &self.servers, READ)?;
-        if let Some(token) = &pieces.token {
-            let token = Document::from_reader(token.as_ref());
-            let token = token.map_err(|error| SourceError::Reply {
-                operation: READ,
-                servers: self.servers.clone(),
-                detail: error.to_string(),
-            })?;
-            self.place = StartPoint::After(token);
+        let Some(bytes) = &pieces.token else { return Ok(pieces) };
+        let unread = |detail: String| SourceError::Reply {
+            operation: READ,
+            servers: self.servers.clone(),
+            detail,
+        };
+        let token = Document::from_reader(bytes.as_ref());
+        let token = token.map_err(|error| unread(error.to_string()))?;
+        if self.begins_at.is_none() {
+            let token = ResumeToken::from_bson(bytes).map_err(|error| unread(error.to_string()))?;
+            self.begins_at = Some(token);
         }
+        self.place = StartPoint::After(token);
         Ok(pieces)
     }
 }
@@ -142,7 +154,9 @@ fn refined(
         }
         code if TOO_LARGE.contains(&code) => SourceError::EventTooLarge { source },
         code if NO_IMAGE.contains(&code) => SourceError::ImageMissing { images, source },
-        code if STANDALONE.contains(&code) => SourceError::Standalone { servers: servers.to_owned() },
+        code if STANDALONE.contains(&code) => {
+            SourceError::Standalone { servers: servers.to_owned() }
+        }
         _ => SourceError::Command { operation, source },
     }
 }

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::listing::Listed;
 use super::deployment::Deployment;
 use super::error::SourceError;
+use super::listing::Listed;
 use super::preflight::allowed;
 
 const SIZE: &str = "ask for a collection's size";
@@ -115,9 +115,9 @@ pub(super) async fn plan(
 
 /// Largest first, so that the last one to finish is not a giant that began last.
 fn order(collections: &[Planned]) -> Vec<u32> {
-    let sizes = (0..).zip(collections).map(|(number, planned)| {
-        (number, planned.size.map(|size| size.bytes).unwrap_or_default())
-    });
+    let sizes = (0..)
+        .zip(collections)
+        .map(|(number, planned)| (number, planned.size.map(|size| size.bytes).unwrap_or_default()));
     let mut order: Vec<(u32, u64)> = sizes.collect();
     order.sort_by_key(|(number, bytes)| (Reverse(*bytes), *number));
     order.into_iter().map(|(number, _)| number).collect()

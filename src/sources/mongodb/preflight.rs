@@ -99,7 +99,7 @@ pub(super) async fn server(
     let servers = || deployment.servers.clone();
     let replica_set = hello.get_str("setName").ok().map(str::to_owned);
     // What a mongos calls itself.
-    let sharded = hello.get_str("msg") == Ok("isdbgrid");
+    let sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if replica_set.is_none() && !sharded {
         return Err(SourceError::Standalone { servers: servers() });
     }
@@ -179,7 +179,8 @@ async fn replica_set_id(deployment: &Deployment) -> Result<Option<String>, Sourc
 
 /// <https://www.mongodb.com/docs/manual/reference/config-database/#mongodb-data-config.version>
 async fn cluster_id(deployment: &Deployment) -> Result<Option<String>, SourceError> {
-    let command = doc! { "find": "version", "filter": { "_id": 1 }, "limit": 1, "singleBatch": true };
+    let command =
+        doc! { "find": "version", "filter": { "_id": 1 }, "limit": 1, "singleBatch": true };
     let answer = deployment.command("ask for the cluster's id", "config", command).await;
     Ok(allowed(answer)?.as_ref().and_then(|answer| {
         let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
@@ -265,6 +266,9 @@ mod tests {
         let identity = Identity { replica_set: Some("rs0".into()), id: Some("65".into()) };
         assert_eq!(identity.to_string(), "replica set rs0 (id 65)");
         let identity = Identity { replica_set: None, id: None };
-        assert_eq!((identity.to_string(), identity.lineage()), ("a sharded cluster".into(), "sharded".into()));
+        assert_eq!(
+            (identity.to_string(), identity.lineage()),
+            ("a sharded cluster".into(), "sharded".into())
+        );
     }
 }

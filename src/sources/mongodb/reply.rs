@@ -132,9 +132,10 @@ impl Slices<'_> {
     fn end(mut self, token: Option<&Bytes>) -> Result<Vec<RawBatch>, Detail> {
         if let Some(token) = token {
             let token = place(self.data, token)?;
-            let fits = self.open.last().is_none_or(|last| {
-                last.end <= token.start && token.start - last.end < SLICE_BYTES
-            });
+            let fits = self
+                .open
+                .last()
+                .is_none_or(|last| last.end <= token.start && token.start - last.end < SLICE_BYTES);
             if !fits {
                 self.close();
             }

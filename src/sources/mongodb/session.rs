@@ -56,15 +56,13 @@ impl Session for MongodbSession {
         stop: CancellationToken,
     ) -> SourceFuture<'static, ()> {
         let Self { deployment, phase } = *self;
-        Box::pin(async move { Ok(run(deployment, phase, Channels { out, _acks: acks, stop }).await?) })
+        Box::pin(
+            async move { Ok(run(deployment, phase, Channels { out, _acks: acks, stop }).await?) },
+        )
     }
 }
 
-async fn run(
-    deployment: Deployment,
-    phase: Phase,
-    channels: Channels,
-) -> Result<(), SourceError> {
+async fn run(deployment: Deployment, phase: Phase, channels: Channels) -> Result<(), SourceError> {
     match phase {
         Phase::Nothing => Ok(()),
         Phase::Stream(settings, proven) => {

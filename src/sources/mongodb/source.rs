@@ -19,10 +19,10 @@ use mongodb::bson::Document;
 
 use super::decoder::{Decoder, DecoderConfig, Deployment as Kind, SnapshotFacts};
 use super::deployment::Deployment;
-use super::error::SourceError;
+use super::error::{ServerError, SourceError};
 use super::listing;
-use super::oplog;
 use super::open::{OPEN, StreamSettings};
+use super::oplog;
 use super::parts::{self, Plan as SnapshotPlan};
 use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick};
 use super::session::{After, MongodbSession, Phase, SnapshotPhase};
@@ -323,9 +323,8 @@ impl MongodbSource {
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
-        let n_snapshot_tables =
-            config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
-        let log_end = log_end(&facts, &from.lineage)?;
+        let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
+        let log_end = log_end(&facts, &from.lineage);
         Ok(Started {
             checkpoint: self.checkpoint(&facts.identity, old, from, state),
             session: Box::new(MongodbSession::new(deployment, phase)),
@@ -355,7 +354,8 @@ fn check_identity(server: &Server, checkpoint: &Checkpoint) -> Result<(), Source
     let found = &server.facts.identity;
     let expected = Identity { replica_set: replica_set.clone(), id: id.clone() };
     let same_id = expected.id.is_none() || found.id.is_none() || expected.id == found.id;
-    if expected.replica_set != found.replica_set || !same_id || position.lineage != found.lineage() {
+    if expected.replica_set != found.replica_set || !same_id || position.lineage != found.lineage()
+    {
         return Err(SourceError::OtherDeployment {
             servers: server.deployment.servers.clone(),
             expected: expected.to_string(),
@@ -399,23 +399,17 @@ fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {
     let document = Document::from_reader(token.as_bson());
     document.map(StartPoint::After).map_err(|error| SourceError::BadToken {
         place: token.to_string(),
-        source: super::error::ServerError {
-            message: error.to_string(),
-            ..super::error::ServerError::default()
-        },
+        source: ServerError { message: error.to_string(), ..ServerError::default() },
     })
 }
 
 /// The log's end as of the start, for comparisons only: it sorts before every token of its time, so
 /// whatever reaches it has left everything older behind. (Tokens of idle streams stand at the last
 /// entry's own time, so a later one would not be reached until something is written.)
-fn log_end(facts: &ServerFacts, lineage: &str) -> Result<MongodbPosition, SourceError> {
+fn log_end(facts: &ServerFacts, lineage: &str) -> MongodbPosition {
     let time = cluster_time(facts.applied);
-    let token = format!("82{time:016X}").parse();
-    let token = token.map_err(|error: crate::offsets::position::ResumeTokenError| {
-        SourceError::Uri { detail: error.to_string() }
-    })?;
-    Ok(MongodbPosition { token, cluster_time: Some(time), lineage: lineage.to_owned() })
+    let token = ResumeToken::before(time);
+    MongodbPosition { token, cluster_time: Some(time), lineage: lineage.to_owned() }
 }
 
 fn now_us() -> i64 {

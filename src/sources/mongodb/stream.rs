@@ -60,15 +60,12 @@ pub(super) async fn prove(
     settings: &StreamSettings,
     from: StartPoint,
 ) -> Result<Proven, SourceError> {
+    let resumes = matches!(from, StartPoint::After(_));
     let mut stream = open::open(deployment, settings, from).await?;
     // The reply to the opening itself: empty, but for the token that the stream begins at.
     let mut first = stream.next(deployment).await?;
-    match timeout(FIRST_ANSWER, stream.next(deployment)).await {
-        Err(_) => {}
-        Ok(answer) => {
-            let answer = answer?;
-            first = answer.or(first);
-        }
+    if resumes && let Ok(answer) = timeout(FIRST_ANSWER, stream.next(deployment)).await {
+        first = answer?.or(first);
     }
     Ok(Proven { stream, first })
 }
@@ -163,7 +160,9 @@ async fn found_gone(deployment: &Deployment) -> SourceError {
     loop {
         sleep(QUIET).await;
         match timeout(PING, deployment.ping("ask whether the server is there")).await {
-            Ok(Ok(_)) => tracing::debug!("the server looks for the next event, or we wait for room"),
+            Ok(Ok(_)) => {
+                tracing::debug!("the server looks for the next event, or we wait for room")
+            }
             Ok(Err(error)) => return error,
             Err(_) => {
                 return SourceError::Silent {
