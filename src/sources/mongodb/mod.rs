@@ -6,13 +6,13 @@
 //!
 //! The formats, in reading order: [`bson`] walks documents, [`extjson`] writes their text. Of them
 //! the [`decoder`] makes changes: an [`event`] field by field, put together where it came in pieces
-//! ([`split`]), of one of the [`collections`], its documents rewritten by the rules for [`fields`]
+//! ([`split`]), of one of the [`captured`] collections, its documents rewritten by the rules for [`fields`]
 //! and made a [`row`].
 
 pub mod bson;
 pub mod extjson;
 
-pub mod collections;
+pub mod captured;
 pub mod decode_error;
 pub mod decoder;
 pub mod event;
