@@ -12,6 +12,7 @@ mod drift;
 mod golden;
 mod interruptions;
 mod ledger;
+mod mongodb;
 mod mysql;
 mod oracle;
 mod order_law;
