@@ -167,6 +167,14 @@ pub struct Elements<'a> {
     raw: RawElements<'a>,
 }
 
+impl<'a> Elements<'a> {
+    /// What is still to be read: taken before and after an element, it shows the element's bytes.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.raw.rest
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = Result<Element<'a>, BsonError>;
 
