@@ -40,6 +40,7 @@ pub(crate) enum Codec {
     Geometry,
     FloatVector,
     Array { element: Box<Codec>, nullability: Nullability },
+    UpdateDescription,
 }
 
 /// Why a value has no place in its column. Never holds the value.
@@ -101,6 +102,7 @@ impl Codec {
                 element: Box::new(Self::of(element)),
                 nullability: Nullability::of(element_optional(element), false),
             },
+            ColumnType::UpdateDescription => Self::UpdateDescription,
         }
     }
 }
@@ -176,6 +178,9 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             out.geometry(geometry::referenced(wkb, srid));
         }
         (Codec::FloatVector, Value::Bytes(bytes)) => return write_floats(bytes, out),
+        (Codec::UpdateDescription, Value::UpdateDescription(update)) => {
+            out.update_description(update);
+        }
         (Codec::Array { element, nullability }, Value::Array(items)) => {
             out.array_start(items.len());
             for (index, item) in items.iter().enumerate() {
@@ -251,6 +256,7 @@ fn expected(codec: &Codec) -> &'static str {
         Codec::Geometry => "a geometry",
         Codec::FloatVector => "a vector of floating point numbers",
         Codec::Array { .. } => "an array",
+        Codec::UpdateDescription => "an update's description",
     }
 }
 

@@ -5,6 +5,7 @@ use super::convert::{Codec, Mismatch};
 use super::datetime;
 use super::emit::{Emit, Nullability};
 use super::geometry::{self, point_wkb};
+use crate::value::UpdateDescription;
 
 /// `unavailable.value.placeholder`: stands for a value that the log did not repeat.
 pub(crate) const UNAVAILABLE: &str = "__debezium_unavailable_value";
@@ -45,6 +46,7 @@ pub(crate) fn write_zero<E: Emit>(codec: &Codec, out: &mut E) {
             out.array_start(0);
             out.array_end(0);
         }
+        Codec::UpdateDescription => out.update_description(&update(None)),
     }
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn placeholder<E: Emit>(codec: &Codec, out: &mut E) -> Result<(), Mis
         Codec::VariableDecimal => out.variable_decimal(0, UNAVAILABLE.as_bytes()),
         Codec::Geometry => out.geometry(geometry::unreferenced(UNAVAILABLE.as_bytes())),
         Codec::Array { element, nullability } => array_placeholder(element, *nullability, out),
+        Codec::UpdateDescription => out.update_description(&update(Some(UNAVAILABLE))),
         Codec::Bool
         | Codec::Int16
         | Codec::Int32
@@ -124,10 +127,15 @@ fn array_placeholder<E: Emit>(element: &Codec, nullability: Nullability, out: &m
         | Codec::Decimal { .. }
         | Codec::VariableDecimal
         | Codec::Geometry
-        | Codec::Array { .. } => write_all([()].into_iter(), nullability, out, |(), out| {
+        | Codec::Array { .. }
+        | Codec::UpdateDescription => write_all([()].into_iter(), nullability, out, |(), out| {
             placeholder(element, out).expect("these have a placeholder of their own");
         }),
     }
+}
+
+fn update(updated: Option<&str>) -> UpdateDescription<'_> {
+    UpdateDescription { removed: &[], updated, truncated: &[] }
 }
 
 fn write_all<E: Emit, T>(

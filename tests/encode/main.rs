@@ -5,6 +5,8 @@
 
 mod avro;
 mod golden;
+mod mongodb;
+mod mongodb_catalogue;
 mod mysql;
 mod published;
 mod records;

@@ -6,6 +6,7 @@
 mod checks;
 mod format;
 mod kafka;
+mod mongodb;
 mod mysql;
 mod postgres;
 mod rest;
@@ -17,6 +18,7 @@ use super::written::{self, Written};
 use super::{Config, SourceConfig};
 use checks::Checks;
 pub(super) use format::percent_decode;
+pub(super) use mongodb::servers as mongodb_servers;
 
 /// The configuration, and what is allowed but worth a warning.
 pub(super) fn resolve(
@@ -39,6 +41,9 @@ pub(super) fn resolve(
         }
         written::Source::Mariadb(mysql) => {
             SourceConfig::Mariadb(mysql::resolve(&mut checks, mysql::MARIADB, *mysql))
+        }
+        written::Source::Mongodb(mongodb) => {
+            SourceConfig::Mongodb(mongodb::resolve(&mut checks, *mongodb))
         }
     };
     let replicas = match &written.sink {

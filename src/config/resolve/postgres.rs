@@ -7,7 +7,8 @@ use super::checks::{Checks, at_least};
 use super::source::{self, Kind};
 use crate::config::{PostgresConfig, PublicationConfig, UnmappedTypes, defaults, written};
 
-const KIND: Kind = Kind { key: "postgres", table: "schema.table", example: "public" };
+const KIND: Kind =
+    Kind { key: "postgres", list: "tables", table: "schema.table", example: "public" };
 
 /// NAMEDATALEN - 1.
 pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;

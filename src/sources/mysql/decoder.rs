@@ -110,7 +110,9 @@ impl Decoder {
         let at = match &config.resume_from {
             Position::Mysql(position) => position.read_from().clone(),
             Position::Mariadb(position) => position.file.clone(),
-            Position::Postgres(_) => BinlogFile { name: String::new(), offset: 0 },
+            Position::Postgres(_) | Position::Mongodb(_) => {
+                BinlogFile { name: String::new(), offset: 0 }
+            }
         };
         let done = Done::up_to(&config.resume_from);
         Ok(Self {

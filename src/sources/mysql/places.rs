@@ -22,9 +22,9 @@ impl Numbering {
     pub(super) fn of_position(position: &Position) -> Self {
         match position {
             Position::Mysql(MysqlPosition { gtids: Some(_), .. }) => Self::MysqlGtids,
-            Position::Mysql(MysqlPosition { gtids: None, .. }) | Position::Postgres(_) => {
-                Self::MysqlFile
-            }
+            Position::Mysql(MysqlPosition { gtids: None, .. })
+            | Position::Postgres(_)
+            | Position::Mongodb(_) => Self::MysqlFile,
             Position::Mariadb(_) => Self::MariadbGtids,
         }
     }
@@ -113,7 +113,9 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
             (StartPoint::MariadbGtids(position.read_from().to_string()), None)
         }
         // Refused by `check_flavor`; nothing is at this place.
-        Position::Postgres(_) => (StartPoint::File { file: String::new(), position: 0 }, None),
+        Position::Postgres(_) | Position::Mongodb(_) => {
+            (StartPoint::File { file: String::new(), position: 0 }, None)
+        }
     }
 }
 
@@ -122,9 +124,13 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
 pub(super) fn check_flavor(position: &Position, flavor: Flavor) -> Result<(), SourceError> {
     match (position, flavor) {
         (Position::Mysql(_), Flavor::Mysql) | (Position::Mariadb(_), Flavor::Mariadb) => Ok(()),
-        (Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_), _) => {
-            Err(SourceError::ForeignPosition { position: position.clone(), flavor })
-        }
+        (
+            Position::Postgres(_)
+            | Position::Mysql(_)
+            | Position::Mariadb(_)
+            | Position::Mongodb(_),
+            _,
+        ) => Err(SourceError::ForeignPosition { position: position.clone(), flavor }),
     }
 }
 

@@ -164,6 +164,12 @@ pub struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
+    /// What is still to be read: taken before and after an element, it shows the element's bytes.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     fn read(&mut self, kind: u8, tail: &'a [u8]) -> Result<Element<'a>, BsonError> {
         let (name, tail) = name_bytes(tail)?;
         let name = std::str::from_utf8(name).map_err(|_| BsonError::NotUtf8("a name"))?;
