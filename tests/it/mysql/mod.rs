@@ -7,6 +7,7 @@ mod faults;
 mod kinds;
 mod literals;
 mod login;
+mod modes;
 mod mysqlbinlog;
 mod oracle;
 mod reading;
