@@ -7,6 +7,7 @@
 //!
 //! Sources know no sink, no format and no topic.
 
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 mod progress;
