@@ -342,7 +342,7 @@ impl Decoder {
             op: Op::Truncate,
             before: None,
             after: None,
-            source: slots(&place(group, &self.at.name, event, 0), event.arena),
+            source: &slots(&place(group, &self.at.name, event, 0)),
             id: EventId { transaction: &group.name, ordinal },
             raw: event.whole,
         })
