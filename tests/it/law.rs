@@ -125,7 +125,8 @@ impl<'a> Law<'a> {
         let points = self.with.points;
         let (point, times) = points[usize::try_from(number).unwrap() % points.len()];
         let mut armed = self.with.setup.clone();
-        armed.env("FAILPOINTS", &format!("{point}={}*off->return", self.rng.random_range(1..times)));
+        armed
+            .env("FAILPOINTS", &format!("{point}={}*off->return", self.rng.random_range(1..times)));
         let armed = armed.start();
         let died = armed.process.wait(seconds(20)).is_some();
         self.count(&if died { format!("kill at {point}") } else { format!("missed {point}") });

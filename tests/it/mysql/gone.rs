@@ -9,8 +9,7 @@ use crate::support::{eventually, seconds};
 
 const FILES: &[&str] = &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
 /// Servers of their own, because their whole log is thrown away.
-const ALL: [(Kind, &[&str]); 3] =
-    [(Kind::Mysql, &[]), (Kind::Mysql, FILES), (Kind::Mariadb, &[])];
+const ALL: [(Kind, &[&str]); 3] = [(Kind::Mysql, &[]), (Kind::Mysql, FILES), (Kind::Mariadb, &[])];
 const WAY_OUT: &str = "tailwater offsets reset";
 
 struct Scene {
@@ -110,7 +109,11 @@ fn a_log_that_is_thrown_away_while_the_snapshot_is_read_is_missed_where_the_stre
         let scene = Scene::new(kind, options);
         let rows: Vec<String> = (2..=300_000).map(|id| format!("({id})")).collect();
         for rows in rows.chunks(50_000) {
-            scene.server.run(&format!("insert into {}.t values {}", scene.database, rows.join(",")));
+            scene.server.run(&format!(
+                "insert into {}.t values {}",
+                scene.database,
+                rows.join(",")
+            ));
         }
         let tailwater = scene.setup.start();
         Scene::arrived(&tailwater, 1);
@@ -156,11 +159,18 @@ fn a_log_that_was_begun_anew_while_nobody_read_is_recognised() {
             scene.insert(id);
         }
         assert_eq!(ids(&scene.setup.catch_up()), [2, 3, 4]);
+        // Files are told apart by the second in which they were begun.
+        std::thread::sleep(seconds(1));
         scene.reset();
         scene.setup.fails(exit::SOURCE, &[WAY_OUT]);
         scene.insert(5);
         scene.setup.fails(exit::SOURCE, &[WAY_OUT]);
-        scene.mends(5);
+        // The log is longer than it was: places and numbers are there again.
+        for id in 6..=30 {
+            scene.insert(id);
+        }
+        scene.setup.fails(exit::SOURCE, &[WAY_OUT]);
+        scene.mends(30);
     }
 }
 
@@ -178,6 +188,8 @@ fn a_log_that_is_begun_anew_under_a_reader_stops_it() {
                 scene.insert(id);
             }
             Scene::arrived(&tailwater, 20);
+            // Files are told apart by the second in which they were begun.
+            std::thread::sleep(seconds(1));
             scene.reset();
             // The log is soon longer than it was: places and numbers are there again, with others
             // behind them.

@@ -18,3 +18,4 @@ mod snapshot;
 mod start_checks;
 mod stream;
 mod workload;
+mod xa;

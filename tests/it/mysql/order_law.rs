@@ -19,11 +19,11 @@ use crate::law::{KINDS, Law, Parts, Points, assert_met};
 use crate::ledger::{Open, Rows, Writers};
 use crate::support::fold::json_event;
 use crate::support::kafka::Kafka;
+use crate::support::knob;
 use crate::support::mysql::{Kind, Server};
 use crate::support::postgres::statements;
 use crate::support::proxy::Proxy;
 use crate::support::tailwater::{Setup, Tailwater};
-use crate::support::knob;
 
 /// The server hears of nothing, so nothing is between a checkpoint and its acknowledgement.
 const POINTS: Points =

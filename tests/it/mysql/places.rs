@@ -28,7 +28,11 @@ impl Done {
                     done.gtids.union(&set);
                 } else if let Ok(list) = gtids.parse::<MariadbGtidList>() {
                     let newer = list.iter().filter(|gtid| !done.domains.contains(gtid));
-                    newer.copied().collect::<Vec<_>>().into_iter().for_each(|g| done.domains.set(g));
+                    newer
+                        .copied()
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .for_each(|g| done.domains.set(g));
                 }
             }
             for rest in text.split("\"file\":{").skip(1) {
