@@ -33,6 +33,7 @@ pub fn decoder() -> Decoder {
         },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Server,
+        tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: true,
         resume_from: Position::Mysql(position),
     };

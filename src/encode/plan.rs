@@ -3,7 +3,8 @@
 
 use super::SchemaIds;
 use super::avro::{self, AvroFormat};
-use super::convert::{self, Codec};
+use super::codec::Codec;
+use super::convert;
 use super::encoder::{EncodeError, EncodeOptions, Format};
 use super::json::JsonFormat;
 use super::row::{RowPlan, SourcePlan};
@@ -60,11 +61,11 @@ pub fn describe(options: &EncodeOptions, table: &Table) -> Result<Description, E
         .iter()
         .map(|column| {
             let default = column.default.as_ref()?;
-            convert::literal(&Codec::of(&column.data_type), default.as_value())
+            convert::literal(&Codec::of(&column.data_type, &options.values), default.as_value())
         })
         .collect();
     let topic = topic_name(&options.topic_prefix, &table.path);
-    let schemas = record_schemas(table, &topic, names, &defaults);
+    let schemas = record_schemas(table, &topic, names, &options.values, &defaults);
     Ok(Description { topic, schemas })
 }
 
@@ -109,14 +110,15 @@ impl Plan {
         let key = match &schemas.key {
             None => None,
             Some(schema) => Some(KeyPlan {
-                row: RowPlan::compile(&table.columns, &picked, schema),
+                row: RowPlan::compile(&table.columns, &picked, schema, &options.values),
                 frame: frame(schema, "key")?,
                 header_frame: Frame::json(schema),
             }),
         };
         let value_frame = frame(&schemas.value, "value")?;
         let all: Vec<usize> = (0..table.columns.len()).collect();
-        let row = RowPlan::compile(&table.columns, &all, row_schema(table.shape, &schemas.value));
+        let row_schema = row_schema(table.shape, &schemas.value);
+        let row = RowPlan::compile(&table.columns, &all, row_schema, &options.values);
         let role = match table.shape {
             Shape::Rows => TopicRole::Data,
             Shape::Messages => TopicRole::Auxiliary,

@@ -5,6 +5,7 @@
 
 mod avro;
 mod golden;
+mod modes;
 mod mysql;
 mod published;
 mod records;

@@ -40,6 +40,7 @@ pub(crate) fn decoder() -> Decoder {
         },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Debezium,
+        tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: false,
         resume_from: Position::Mysql(position),
     };

@@ -30,8 +30,10 @@ pub(crate) struct Transcoder {
 impl Transcoder {
     pub(crate) fn new() -> Self {
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: "shop".to_owned(),
             format: Format::Avro,
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: true,
             context_headers: false,

@@ -17,7 +17,7 @@
 use bumpalo::Bump;
 
 use crate::change::Progress;
-use crate::config::TableFilter;
+use crate::config::{TableFilter, Tinyint1Mode};
 use crate::offsets::position::{BinlogFile, Position};
 use crate::sources::mysql::binlog::header::{Header, kind};
 use crate::sources::mysql::binlog::{ParseError, payload};
@@ -42,6 +42,7 @@ pub struct DecoderConfig {
     pub source: SourceConstants,
     pub filter: TableFilter,
     pub json_form: JsonForm,
+    pub tinyint1: Tinyint1Mode,
     /// Put the statement behind the rows into the `source` block, where the log has it.
     pub include_query: bool,
     /// The checkpoint that the stream goes on from, or the snapshot's consistent point.
@@ -125,7 +126,7 @@ impl Decoder {
         Ok(Self {
             with,
             flavor: config.source.flavor,
-            tables: Tables::new(config.source),
+            tables: Tables::new(config.source, config.tinyint1),
             filter: config.filter,
             json_form: config.json_form,
             include_query: config.include_query,

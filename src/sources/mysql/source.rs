@@ -294,6 +294,7 @@ impl MysqlSource {
             },
             filter: self.config.tables.clone(),
             json_form: JsonForm::default(),
+            tinyint1: self.config.tinyint1,
             include_query: false,
             resume_from: from.clone(),
         };

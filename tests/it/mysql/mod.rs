@@ -8,6 +8,7 @@ mod gone;
 mod kinds;
 mod literals;
 mod login;
+mod modes;
 mod mysqlbinlog;
 mod oracle;
 mod order_law;

@@ -52,6 +52,7 @@ fn decoder(resume_from: Position) -> Decoder {
         source: SourceConstants { version: "0", flavor, topic_prefix: "p".to_owned() },
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         json_form: JsonForm::Debezium,
+        tinyint1: crate::config::Tinyint1Mode::Number,
         include_query: false,
         resume_from,
     };
