@@ -221,7 +221,7 @@ mod tests {
             let Loaded { config, warnings } = first_look(&url, None).unwrap();
             assert_eq!((warnings.len(), password_variable(&url)), (0, "MYSQL_PWD"));
             let (name, source) = match &config.source {
-                SourceConfig::Postgres(_) => panic!("{scheme}"),
+                SourceConfig::Postgres(_) | SourceConfig::Mongodb(_) => panic!("{scheme}"),
                 SourceConfig::Mysql(source) => ("mysql", source),
                 SourceConfig::Mariadb(source) => ("mariadb", source),
             };

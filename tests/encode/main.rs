@@ -6,6 +6,8 @@
 mod avro;
 mod golden;
 mod modes;
+mod mongodb;
+mod mongodb_catalogue;
 mod mysql;
 mod published;
 mod records;

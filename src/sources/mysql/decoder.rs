@@ -115,12 +115,14 @@ impl Decoder {
         let at = match &config.resume_from {
             Position::Mysql(position) => position.read_from().clone(),
             Position::Mariadb(position) => position.file.clone(),
-            Position::Postgres(_) => BinlogFile { name: String::new(), offset: 0 },
+            Position::Postgres(_) | Position::Mongodb(_) => {
+                BinlogFile { name: String::new(), offset: 0 }
+            }
         };
         let expected = match &config.resume_from {
             Position::Mysql(position) => Some((position.file.name.clone(), position.begun)),
             Position::Mariadb(position) => Some((position.file.name.clone(), position.begun)),
-            Position::Postgres(_) => None,
+            Position::Postgres(_) | Position::Mongodb(_) => None,
         };
         let done = Done::up_to(&config.resume_from);
         Ok(Self {

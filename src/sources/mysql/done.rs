@@ -77,7 +77,7 @@ impl Done {
     /// Everything up to `position`; `None` where it is another source's.
     pub(crate) fn up_to(position: &Position) -> Option<Self> {
         match position {
-            Position::Postgres(_) => None,
+            Position::Postgres(_) | Position::Mongodb(_) => None,
             Position::Mysql(position) => {
                 let server_uuid = position.server_uuid.clone();
                 Some(match &position.gtids {

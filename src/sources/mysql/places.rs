@@ -24,9 +24,9 @@ impl Numbering {
     pub(super) fn of_position(position: &Position) -> Self {
         match position {
             Position::Mysql(MysqlPosition { gtids: Some(_), .. }) => Self::MysqlGtids,
-            Position::Mysql(MysqlPosition { gtids: None, .. }) | Position::Postgres(_) => {
-                Self::MysqlFile
-            }
+            Position::Mysql(MysqlPosition { gtids: None, .. })
+            | Position::Postgres(_)
+            | Position::Mongodb(_) => Self::MysqlFile,
             Position::Mariadb(_) => Self::MariadbGtids,
         }
     }
@@ -152,7 +152,7 @@ pub(super) fn on_server(
             Ok(Position::Mariadb(MariadbPosition { begun, ..position }))
         }
         // The checks of a file's own place have looked at all of it.
-        Position::Mysql(_) | Position::Postgres(_) => Ok(position),
+        Position::Mysql(_) | Position::Postgres(_) | Position::Mongodb(_) => Ok(position),
     }
 }
 
@@ -172,7 +172,9 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
             (StartPoint::MariadbGtids(position.read_from().to_string()), None)
         }
         // Refused by `check_flavor`; nothing is at this place.
-        Position::Postgres(_) => (StartPoint::File { file: String::new(), position: 0 }, None),
+        Position::Postgres(_) | Position::Mongodb(_) => {
+            (StartPoint::File { file: String::new(), position: 0 }, None)
+        }
     }
 }
 
@@ -181,9 +183,13 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
 pub(super) fn check_flavor(position: &Position, flavor: Flavor) -> Result<(), SourceError> {
     match (position, flavor) {
         (Position::Mysql(_), Flavor::Mysql) | (Position::Mariadb(_), Flavor::Mariadb) => Ok(()),
-        (Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_), _) => {
-            Err(SourceError::ForeignPosition { position: position.clone(), flavor })
-        }
+        (
+            Position::Postgres(_)
+            | Position::Mysql(_)
+            | Position::Mariadb(_)
+            | Position::Mongodb(_),
+            _,
+        ) => Err(SourceError::ForeignPosition { position: position.clone(), flavor }),
     }
 }
 

@@ -418,7 +418,7 @@ fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
             let parsed = MariadbGtidEvent::parse(&event[19..], server_id).unwrap();
             !position.read_from().contains(&parsed.gtid)
         }
-        (Position::Postgres(_), _) => unreachable!(),
+        (Position::Postgres(_) | Position::Mongodb(_), _) => unreachable!(),
     };
     let mut sent = Vec::new();
     let mut offset = 4;
@@ -524,7 +524,7 @@ fn as_the_server_says(position: Position) -> Position {
             })
         }
         Position::Mariadb(at) => Position::Mariadb(MariadbPosition { restart: None, ..at }),
-        Position::Postgres(_) => unreachable!(),
+        Position::Postgres(_) | Position::Mongodb(_) => unreachable!(),
     }
 }
 
