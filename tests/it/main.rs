@@ -13,6 +13,7 @@ mod golden;
 mod interruptions;
 mod law;
 mod ledger;
+mod mongodb;
 mod mysql;
 mod oracle;
 mod order_law;
