@@ -42,6 +42,8 @@ fn transcoder() -> Transcoder {
     let options = EncodeOptions {
         topic_prefix: "shop".to_owned(),
         format: Format::Avro,
+        connector: "mongodb",
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: true,
         context_headers: false,

@@ -56,6 +56,8 @@ impl Run {
                 Config::Default | Config::Deltas => Format::Json { schemas: true },
                 Config::Avro => Format::Avro,
             },
+            connector: "mongodb",
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: false,
             context_headers: false,
