@@ -106,9 +106,18 @@ pub(crate) fn write_float64(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
         return write_not_finite(out, value);
     }
+    write_java_double(out, value);
+}
+
+fn write_java_double(out: &mut impl Text, value: f64) {
     let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    // Where Java prints no exponent, ryu prints the same text.
+    if (1e-3..1e7).contains(&value.abs()) {
+        return out.put(shortest.as_bytes());
+    }
     let exact = |out: &mut [u8; 16]| write_two_digits(out, format_args!("{value:.1e}"));
-    write_java(out, buffer.format_finite(value), exact);
+    write_java(out, shortest, exact);
 }
 
 /// `Double.toString` of a finite number, for text that is not Jackson's.
@@ -119,9 +128,7 @@ pub(crate) struct JavaDouble {
 impl JavaDouble {
     pub(crate) fn new(value: f64) -> Self {
         let mut text = Short { bytes: [0; Short::BYTES], length: 0 };
-        let mut buffer = ryu::Buffer::new();
-        let exact = |out: &mut [u8; 16]| write_two_digits(out, format_args!("{value:.1e}"));
-        write_java(&mut text, buffer.format_finite(value), exact);
+        write_java_double(&mut text, value);
         Self { text }
     }
 

@@ -59,6 +59,8 @@ impl Run {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            connector: "mongodb",
+            values: tailwater::config::ValueModes::default(),
         };
         let golden = Golden::read(Source::Mongodb, config);
         let mut topics: BTreeMap<String, (Vec<usize>, usize)> = BTreeMap::new();
@@ -139,14 +141,22 @@ impl Run {
 
     /// The change event of an operation, at the time that the golden records tell.
     fn event(&self, operation: &Operation) -> Document {
-        let envelopes = self.golden.records.iter().filter(|record| !record.is_tombstone());
-        let sources = envelopes.map(|record| self.envelope(record)["source"].clone());
-        let of_stream = sources.filter(|source| source["snapshot"] == "false");
-        let sources: Vec<Json> = of_stream.collect();
-        let time = u32::try_from(sources[0]["ts_ms"].as_i64().unwrap() / 1000).unwrap();
-        let same = sources.iter().find(|source| source["ord"] == operation.ord);
-        let session = same.filter(|source| !source["lsid"].is_null());
-        event(operation, time, &self.prefix, self.config != Config::Deltas, session)
+        let records = self.golden.records.iter().filter(|record| !record.is_tombstone());
+        let envelopes: Vec<Json> = records
+            .map(|record| self.envelope(record))
+            .filter(|envelope| envelope["source"]["snapshot"] == "false")
+            .collect();
+        let time = envelopes[0]["source"]["ts_ms"].as_i64().unwrap() / 1000;
+        let same = envelopes.iter().find(|e| e["source"]["ord"] == operation.ord);
+        let surroundings = Surroundings {
+            time: u32::try_from(time).unwrap(),
+            database: &self.prefix,
+            // The server looked, and whether the document was still there was up to its speed.
+            looks_up: self.config != Config::Deltas,
+            is_gone: same.is_some_and(|envelope| envelope["after"].is_null()),
+            session: same.map(|e| &e["source"]).filter(|source| !source["lsid"].is_null()),
+        };
+        event(operation, &surroundings)
     }
 
     fn envelope(&self, record: &GoldenRecord) -> Json {
@@ -260,14 +270,17 @@ fn batch<'a>(stage: Stage, documents: impl IntoIterator<Item = &'a Document>) ->
     RawBatch { stage, data: data.into(), messages, read_at: Instant::now(), budget: None }
 }
 
-/// As 4.4 makes them.
-fn event(
-    operation: &Operation,
+struct Surroundings<'a> {
     time: u32,
-    database: &str,
+    database: &'a str,
     looks_up: bool,
-    session: Option<&Json>,
-) -> Document {
+    is_gone: bool,
+    session: Option<&'a Json>,
+}
+
+/// As 4.4 makes them.
+fn event(operation: &Operation, surroundings: &Surroundings<'_>) -> Document {
+    let &Surroundings { time, database, looks_up, is_gone, session } = surroundings;
     let increment = operation.ord;
     let place = match operation.transaction {
         None | Some(0) => "29".to_owned(),
@@ -289,7 +302,7 @@ fn event(
             event.insert("fullDocument", document.clone());
         }
         ("update", None) if looks_up => {
-            event.insert("fullDocument", operation.looked_up.clone());
+            event.insert("fullDocument", operation.looked_up.clone().filter(|_| !is_gone));
         }
         _ => {}
     }

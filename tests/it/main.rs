@@ -11,6 +11,7 @@ mod basics;
 mod drift;
 mod golden;
 mod interruptions;
+mod law;
 mod ledger;
 mod mongodb;
 mod mysql;

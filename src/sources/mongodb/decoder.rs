@@ -22,7 +22,7 @@ use crate::change::{Before, Change, EventId, Op, Progress};
 use crate::config::{DocumentForm, FieldsConfig, TableFilter};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::sources::mongodb::bson::{Bson, Document};
-use crate::sources::mongodb::collections::{Collection, Collections};
+use crate::sources::mongodb::captured::{Collection, Collections};
 use crate::sources::mongodb::decode_error::{DecodeError, RowError};
 use crate::sources::mongodb::event::{Event, EventError, Message, Operation};
 use crate::sources::mongodb::extjson::{self, Form};

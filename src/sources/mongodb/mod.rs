@@ -11,7 +11,7 @@
 //!
 //! The formats, in reading order: [`bson`] walks documents, [`extjson`] writes their text. Of them
 //! the [`decoder`] makes changes: an [`event`] field by field, put together where it came in pieces
-//! ([`split`]), of one of the [`collections`], its documents rewritten by the rules for [`fields`]
+//! ([`split`]), of one of the [`captured`] collections, its documents rewritten by the rules for [`fields`]
 //! and made a [`row`].
 
 pub mod source;
@@ -19,6 +19,7 @@ pub mod source;
 pub mod bson;
 pub mod extjson;
 
+pub mod captured;
 pub mod deployment;
 pub mod error;
 pub mod listing;
@@ -34,7 +35,6 @@ pub mod stream;
 mod hints;
 mod oplog;
 
-pub mod collections;
 pub mod decode_error;
 pub mod decoder;
 pub mod event;

@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec;
 
 use crate::sources::mongodb::bson::{Array, Bson, BsonError, Document};
-use crate::sources::mongodb::collections::Collection;
+use crate::sources::mongodb::captured::Collection;
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::{self, RewriteError};
 use crate::value::{TruncatedArray, UpdateDescription, Value};

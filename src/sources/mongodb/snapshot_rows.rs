@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use crate::change::{Change, EventId, Op};
 use crate::offsets::position::MongodbPosition;
 use crate::sources::mongodb::bson::Document;
-use crate::sources::mongodb::collections::{Collection, Collections};
+use crate::sources::mongodb::captured::{Collection, Collections};
 use crate::sources::mongodb::decode_error::{DecodeError, RowError};
 use crate::sources::mongodb::decoder::{SnapshotFacts, message};
 use crate::sources::mongodb::row::{DocumentError, Image, Rows};

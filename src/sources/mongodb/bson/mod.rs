@@ -22,6 +22,7 @@ mod walk;
 pub use decimal128::{Decimal128, Parts as DecimalParts};
 pub use error::BsonError;
 pub use value::{Binary, Bson, ObjectId, Timestamp};
+pub(in crate::sources::mongodb) use walk::RawValue;
 pub use walk::{Array, DEPTH_MAX, Document, Element, Elements, Values};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::{Array, BsonError, Decimal128, Document};
+use super::{Array, BsonError, Decimal128, Document, RawValue};
 
 /// Every type of the specification, the deprecated ones too: servers still store them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,9 +70,23 @@ impl Timestamp {
     }
 }
 
+impl<'a> RawValue<'a> {
+    /// The value that the bytes begin with, and what stands behind it.
+    #[inline]
+    pub(super) fn read(kind: u8, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BsonError> {
+        if kind == 0x02 {
+            let (text, rest) = string_bytes(bytes, "a string")?;
+            return Ok((Self::String(text), rest));
+        }
+        let (value, rest) = Bson::read(kind, bytes)?;
+        Ok((Self::Other(value), rest))
+    }
+}
+
 impl<'a> Bson<'a> {
     /// The value that the bytes begin with, and what stands behind it.
-    pub(super) fn read(kind: u8, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BsonError> {
+    #[inline]
+    fn read(kind: u8, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), BsonError> {
         Ok(match kind {
             0x01 => {
                 let (bits, rest) = fixed(bytes, "a double")?;
@@ -178,14 +192,20 @@ fn sized<'a>(bytes: &'a [u8], what: &'static str) -> Result<(usize, &'a [u8]), B
 }
 
 fn string<'a>(bytes: &'a [u8], what: &'static str) -> Result<(&'a str, &'a [u8]), BsonError> {
+    let (text, rest) = string_bytes(bytes, what)?;
+    Ok((std::str::from_utf8(text).map_err(|_| BsonError::NotUtf8(what))?, rest))
+}
+
+#[inline]
+fn string_bytes<'a>(
+    bytes: &'a [u8],
+    what: &'static str,
+) -> Result<(&'a [u8], &'a [u8]), BsonError> {
     let (length, rest) = sized(bytes, what)?;
     let (text, rest) = rest.split_at(length);
     match text {
         [] => Err(BsonError::Length(what)),
-        [text @ .., 0] => match std::str::from_utf8(text) {
-            Ok(text) => Ok((text, rest)),
-            Err(_) => Err(BsonError::NotUtf8(what)),
-        },
+        [text @ .., 0] => Ok((text, rest)),
         _ => Err(BsonError::NoTerminator(what)),
     }
 }

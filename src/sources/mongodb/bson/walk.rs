@@ -1,7 +1,5 @@
 //! The way through a document.
 
-use std::ffi::CStr;
-
 use super::{Bson, BsonError};
 
 /// How deep documents and arrays may be nested. The manual speaks of 100 levels ("MongoDB Limits
@@ -59,7 +57,12 @@ impl<'a> Document<'a> {
     /// In their order. The first error is the last item.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
-        Elements { rest: self.body() }
+        Elements { raw: self.raw_elements() }
+    }
+
+    #[inline]
+    pub(in crate::sources::mongodb) fn raw_elements(self) -> RawElements<'a> {
+        RawElements { rest: self.body() }
     }
 
     /// The first element of this name.
@@ -67,14 +70,11 @@ impl<'a> Document<'a> {
     /// # Errors
     /// When the document is malformed before the element's end.
     pub fn get(self, name: &str) -> Result<Option<Bson<'a>>, BsonError> {
-        let mut rest = self.body();
-        while let [kind, tail @ ..] = rest {
-            let (found, tail) = name_bytes(tail)?;
-            let (value, tail) = Bson::read(*kind, tail)?;
-            if found == name.as_bytes() {
-                return Ok(Some(value));
+        for element in self.raw_elements() {
+            let element = element?;
+            if element.name == name.as_bytes() {
+                return element.value.checked().map(Some);
             }
-            rest = tail;
         }
         Ok(None)
     }
@@ -148,7 +148,11 @@ impl<'a> Array<'a> {
     /// In their order. The first error is the last item.
     #[must_use]
     pub fn values(self) -> Values<'a> {
-        Values { rest: self.document.body() }
+        Values { raw: self.raw_elements() }
+    }
+
+    pub(in crate::sources::mongodb) fn raw_elements(self) -> RawElements<'a> {
+        self.document.raw_elements()
     }
 }
 
@@ -160,28 +164,93 @@ pub struct Element<'a> {
 
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
-    rest: &'a [u8],
+    raw: RawElements<'a>,
 }
 
 impl<'a> Elements<'a> {
     /// What is still to be read: taken before and after an element, it shows the element's bytes.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
-    fn read(&mut self, kind: u8, tail: &'a [u8]) -> Result<Element<'a>, BsonError> {
-        let (name, tail) = name_bytes(tail)?;
-        let name = std::str::from_utf8(name).map_err(|_| BsonError::NotUtf8("a name"))?;
-        let (value, tail) = Bson::read(kind, tail)?;
-        self.rest = tail;
-        Ok(Element { name, value })
+        self.raw.rest
     }
 }
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Result<Element<'a>, BsonError>;
 
+    fn next(&mut self) -> Option<Self::Item> {
+        let element = self.raw.next()?.and_then(|raw| {
+            let name = std::str::from_utf8(raw.name).map_err(|_| BsonError::NotUtf8("a name"))?;
+            Ok(Element { name, value: raw.value.checked()? })
+        });
+        if element.is_err() {
+            self.raw.rest = &[];
+        }
+        Some(element)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Values<'a> {
+    raw: RawElements<'a>,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<Bson<'a>, BsonError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let value = self.raw.next()?.and_then(|raw| raw.value.checked());
+        if value.is_err() {
+            self.raw.rest = &[];
+        }
+        Some(value)
+    }
+}
+
+/// An element whose text may not be UTF-8.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sources::mongodb) struct RawElement<'a> {
+    pub(in crate::sources::mongodb) name: &'a [u8],
+    pub(in crate::sources::mongodb) value: RawValue<'a>,
+}
+
+/// Nearly all text of a document is in its strings.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sources::mongodb) enum RawValue<'a> {
+    String(&'a [u8]),
+    Other(Bson<'a>),
+}
+
+impl<'a> RawValue<'a> {
+    fn checked(self) -> Result<Bson<'a>, BsonError> {
+        match self {
+            Self::String(text) => std::str::from_utf8(text)
+                .map(Bson::String)
+                .map_err(|_| BsonError::NotUtf8("a string")),
+            Self::Other(value) => Ok(value),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::sources::mongodb) struct RawElements<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> RawElements<'a> {
+    #[inline]
+    fn read(&mut self, kind: u8, tail: &'a [u8]) -> Result<RawElement<'a>, BsonError> {
+        let (name, tail) = name_bytes(tail)?;
+        let (value, tail) = RawValue::read(kind, tail)?;
+        self.rest = tail;
+        Ok(RawElement { name, value })
+    }
+}
+
+impl<'a> Iterator for RawElements<'a> {
+    type Item = Result<RawElement<'a>, BsonError>;
+
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (kind, tail) = self.rest.split_first()?;
         let element = self.read(*kind, tail);
@@ -192,35 +261,27 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-#[derive(Clone, Debug)]
-pub struct Values<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Values<'a> {
-    fn read(&mut self, kind: u8, tail: &'a [u8]) -> Result<Bson<'a>, BsonError> {
-        let (_, tail) = name_bytes(tail)?;
-        let (value, tail) = Bson::read(kind, tail)?;
-        self.rest = tail;
-        Ok(value)
-    }
-}
-
-impl<'a> Iterator for Values<'a> {
-    type Item = Result<Bson<'a>, BsonError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (kind, tail) = self.rest.split_first()?;
-        let value = self.read(*kind, tail);
-        if value.is_err() {
-            self.rest = &[];
-        }
-        Some(value)
-    }
-}
-
+/// Names are short, and most end within the first eight bytes.
+#[inline]
 fn name_bytes(bytes: &[u8]) -> Result<(&[u8], &[u8]), BsonError> {
-    let name = CStr::from_bytes_until_nul(bytes).map_err(|_| BsonError::NoTerminator("a name"))?;
-    let name = name.to_bytes();
-    Ok((name, bytes.get(name.len() + 1..).unwrap_or_default()))
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let word = u64::from_le_bytes(*chunk);
+        // The lowest bit that is set stands at the first zero byte.
+        let zeros = word.wrapping_sub(ONES) & !word & TOPS;
+        if zeros != 0 {
+            return Ok(split_name(bytes, at + (zeros.trailing_zeros() / 8) as usize));
+        }
+        at += 8;
+    }
+    let tail = bytes.get(at..).unwrap_or_default();
+    let zero = tail.iter().position(|byte| *byte == 0).ok_or(BsonError::NoTerminator("a name"))?;
+    Ok(split_name(bytes, at + zero))
+}
+
+fn split_name(bytes: &[u8], zero: usize) -> (&[u8], &[u8]) {
+    let (name, rest) = bytes.split_at(zero);
+    (name, rest.get(1..).unwrap_or_default())
 }

@@ -1,10 +1,6 @@
 //! Dates as ISO 8601, for the years in which the relaxed form has them.
 
-use std::fmt::Write as _;
-
-use bumpalo::collections::String as BumpString;
-
-use super::Dialect;
+use super::{Dialect, Out, put};
 
 /// The last millisecond of 9999 (`RelaxedExtendedJsonDateTimeConverter`).
 const LAST: i64 = 253_402_300_799_999;
@@ -30,22 +26,39 @@ impl Moment {
 
     /// Java's `ISO_OFFSET_DATE_TIME` has no zeros at the end of a fraction; the specification has
     /// three digits or none.
-    pub(super) fn write(&self, dialect: Dialect, out: &mut BumpString<'_>) {
+    pub(super) fn write(&self, dialect: Dialect, out: &mut Out<'_>) {
         let Self { year, month, day, millis } = self;
         let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
         let (second, fraction) = (millis / 1000 % 60, millis % 1000);
-        let mut write = || {
-            write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-            match dialect {
-                _ if fraction == 0 => {}
-                Dialect::Java if fraction % 100 == 0 => write!(out, ".{}", fraction / 100)?,
-                Dialect::Java if fraction % 10 == 0 => write!(out, ".{:02}", fraction / 10)?,
-                Dialect::Java | Dialect::Specification => write!(out, ".{fraction:03}")?,
-            }
-            out.write_char('Z')
+        for (number, width, before) in [
+            (*year, 4, ""),
+            (*month, 2, "-"),
+            (*day, 2, "-"),
+            (hour, 2, "T"),
+            (minute, 2, ":"),
+            (second, 2, ":"),
+        ] {
+            put(out, before);
+            write_padded(number, width, out);
+        }
+        let (fraction, width) = match dialect {
+            Dialect::Java if fraction % 100 == 0 => (fraction / 100, 1),
+            Dialect::Java if fraction % 10 == 0 => (fraction / 10, 2),
+            Dialect::Java | Dialect::Specification => (fraction, 3),
         };
-        write().expect("a string in memory takes every text");
+        if fraction != 0 {
+            put(out, ".");
+            write_padded(fraction, width, out);
+        }
+        put(out, "Z");
     }
+}
+
+fn write_padded(number: i64, width: usize, out: &mut Out<'_>) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(number);
+    put(out, "000".split_at(width.saturating_sub(digits.len()).min(3)).0);
+    put(out, digits);
 }
 
 /// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar: 400 years

@@ -14,7 +14,6 @@ mod string;
 mod write;
 
 use bumpalo::Bump;
-use bumpalo::collections::String as BumpString;
 
 use super::bson::{Bson, BsonError, Document};
 
@@ -63,30 +62,6 @@ impl Form {
         Self { mode: Mode::Relaxed, dialect: Dialect::Specification, comma: ", " };
 }
 
-/// Appends the text of a document.
-///
-/// # Errors
-/// When the document is malformed; `out` then ends with a part of its text.
-pub fn write_document(
-    document: Document<'_>,
-    form: Form,
-    out: &mut BumpString<'_>,
-) -> Result<(), BsonError> {
-    write_value(&Bson::Document(document), form, out)
-}
-
-/// Appends the text of a value.
-///
-/// # Errors
-/// When a document in the value is malformed; `out` then ends with a part of its text.
-pub fn write_value(
-    value: &Bson<'_>,
-    form: Form,
-    out: &mut BumpString<'_>,
-) -> Result<(), BsonError> {
-    write::Writer::new(form, out).value(value)
-}
-
 /// The text of a document.
 ///
 /// # Errors
@@ -98,9 +73,9 @@ pub fn to_text<'a>(
 ) -> Result<&'a str, BsonError> {
     // Room for what quotes and commas add to names and small values: growing copies.
     let expected = document.bytes().len() + document.bytes().len() / 2;
-    let mut out = BumpString::with_capacity_in(expected, arena);
-    write_document(document, form, &mut out)?;
-    Ok(out.into_bump_str())
+    let mut writer = write::Writer::new(form, Out::with_capacity_in(expected, arena));
+    writer.document(document)?;
+    writer.finish()
 }
 
 /// The text of a value.
@@ -112,9 +87,17 @@ pub fn value_to_text<'a>(
     form: Form,
     arena: &'a Bump,
 ) -> Result<&'a str, BsonError> {
-    let mut out = BumpString::new_in(arena);
-    write_value(value, form, &mut out)?;
-    Ok(out.into_bump_str())
+    let mut writer = write::Writer::new(form, Out::new_in(arena));
+    writer.value(value)?;
+    writer.finish()
+}
+
+/// Bytes, because text that is appended as such would be looked at piece by piece.
+type Out<'a> = bumpalo::collections::Vec<'a, u8>;
+
+#[inline]
+fn put(out: &mut Out<'_>, text: &str) {
+    out.extend_from_slice_copy(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,26 +1,24 @@
 //! Doubles.
 
-use bumpalo::collections::String as BumpString;
-
-use super::Dialect;
+use super::{Dialect, Out, put};
 use crate::schema::jackson::JavaDouble;
 
 /// `Double.toString`. The specification, and the Java driver from 5.7 on, put a plus before an
 /// exponent that is not negative (`JsonDoubleHelper`): `1.0E+10`.
-pub(super) fn write(number: f64, dialect: Dialect, out: &mut BumpString<'_>) {
+pub(super) fn write(number: f64, dialect: Dialect, out: &mut Out<'_>) {
     if number.is_nan() {
-        return out.push_str("NaN");
+        return put(out, "NaN");
     }
     if number.is_infinite() {
-        return out.push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
+        return put(out, if number > 0.0 { "Infinity" } else { "-Infinity" });
     }
     let text = JavaDouble::new(number);
     match (dialect, text.as_str().split_once('E')) {
         (Dialect::Specification, Some((mantissa, exponent))) if !exponent.starts_with('-') => {
-            out.push_str(mantissa);
-            out.push_str("E+");
-            out.push_str(exponent);
+            put(out, mantissa);
+            put(out, "E+");
+            put(out, exponent);
         }
-        _ => out.push_str(text.as_str()),
+        _ => put(out, text.as_str()),
     }
 }

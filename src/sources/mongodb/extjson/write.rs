@@ -4,22 +4,66 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bumpalo::collections::String as BumpString;
 
-use super::{Dialect, Form, Mode, date, number, string};
+use super::{Dialect, Form, Mode, Out, date, number, put, string};
 use crate::sources::mongodb::bson::{
-    Array, Binary, Bson, BsonError, DEPTH_MAX, Document, ObjectId, Timestamp,
+    Array, Binary, Bson, BsonError, DEPTH_MAX, Decimal128, Document, ObjectId, RawValue, Timestamp,
 };
 
-pub(super) struct Writer<'o, 'a> {
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
+pub(super) struct Writer<'a> {
     form: Form,
     depth: usize,
-    out: &'o mut BumpString<'a>,
+    out: Out<'a>,
 }
 
-impl<'o, 'a> Writer<'o, 'a> {
-    pub(super) fn new(form: Form, out: &'o mut BumpString<'a>) -> Self {
+impl<'a> Writer<'a> {
+    pub(super) fn new(form: Form, out: Out<'a>) -> Self {
         Self { form, depth: 0, out }
+    }
+
+    pub(super) fn finish(self) -> Result<&'a str, BsonError> {
+        std::str::from_utf8(self.out.into_bump_slice()).map_err(|_| BsonError::NotUtf8("a string"))
+    }
+
+    pub(super) fn document(&mut self, document: Document<'_>) -> Result<(), BsonError> {
+        self.enter()?;
+        self.put("{");
+        let mut comma = "";
+        for element in document.raw_elements() {
+            let element = element?;
+            self.put(comma);
+            comma = self.form.comma;
+            string::write_bytes(element.name, "a name", &mut self.out)?;
+            self.put(": ");
+            self.raw(element.value)?;
+        }
+        self.put("}");
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn array(&mut self, array: Array<'_>) -> Result<(), BsonError> {
+        self.enter()?;
+        self.put("[");
+        let mut comma = "";
+        for element in array.raw_elements() {
+            let element = element?;
+            self.put(comma);
+            comma = self.form.comma;
+            self.raw(element.value)?;
+        }
+        self.put("]");
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn raw(&mut self, value: RawValue<'_>) -> Result<(), BsonError> {
+        match value {
+            RawValue::String(text) => string::write_bytes(text, "a string", &mut self.out),
+            RawValue::Other(value) => self.value(&value),
+        }
     }
 
     pub(super) fn value(&mut self, value: &Bson<'_>) -> Result<(), BsonError> {
@@ -27,7 +71,7 @@ impl<'o, 'a> Writer<'o, 'a> {
             Bson::Document(document) => return self.document(document),
             Bson::Array(array) => return self.array(array),
             Bson::JavaScriptWithScope { code, scope } => return self.scoped(code, scope),
-            Bson::String(text) => string::write(text, self.out),
+            Bson::String(text) => string::write(text, &mut self.out),
             Bson::Int32(number) => self.int32(number),
             Bson::Int64(number) => self.int64(number),
             Bson::Double(number) => self.double(number),
@@ -36,11 +80,7 @@ impl<'o, 'a> Writer<'o, 'a> {
             Bson::Null => self.put("null"),
             Bson::ObjectId(id) => self.object_id(id),
             Bson::DateTime(millis) => self.date(millis),
-            Bson::Decimal128(decimal) => {
-                self.put("{\"$numberDecimal\": \"");
-                self.format(format_args!("{decimal}"));
-                self.put("\"}");
-            }
+            Bson::Decimal128(decimal) => self.decimal(decimal),
             Bson::Binary(binary) => self.binary(binary),
             Bson::Timestamp(timestamp) => self.timestamp(timestamp),
             Bson::Regex { pattern, options } => self.regex(pattern, options),
@@ -54,41 +94,9 @@ impl<'o, 'a> Writer<'o, 'a> {
         Ok(())
     }
 
-    fn document(&mut self, document: Document<'_>) -> Result<(), BsonError> {
-        self.enter()?;
-        self.put("{");
-        let mut comma = "";
-        for element in document.elements() {
-            let element = element?;
-            self.put(comma);
-            comma = self.form.comma;
-            string::write(element.name, self.out);
-            self.put(": ");
-            self.value(&element.value)?;
-        }
-        self.put("}");
-        self.depth -= 1;
-        Ok(())
-    }
-
-    fn array(&mut self, array: Array<'_>) -> Result<(), BsonError> {
-        self.enter()?;
-        self.put("[");
-        let mut comma = "";
-        for value in array.values() {
-            let value = value?;
-            self.put(comma);
-            comma = self.form.comma;
-            self.value(&value)?;
-        }
-        self.put("]");
-        self.depth -= 1;
-        Ok(())
-    }
-
     fn scoped(&mut self, code: &str, scope: Document<'_>) -> Result<(), BsonError> {
         self.put("{\"$code\": ");
-        string::write(code, self.out);
+        string::write(code, &mut self.out);
         self.put(self.form.comma);
         self.put("\"$scope\": ");
         self.document(scope)?;
@@ -102,21 +110,30 @@ impl<'o, 'a> Writer<'o, 'a> {
     }
 
     fn put(&mut self, text: &str) {
-        self.out.push_str(text);
+        put(&mut self.out, text);
     }
 
-    fn format(&mut self, text: std::fmt::Arguments<'_>) {
-        self.out.write_fmt(text).expect("a string in memory takes every text");
+    fn decimal(&mut self, decimal: Decimal128) {
+        struct Text<'o, 'a>(&'o mut Out<'a>);
+        impl std::fmt::Write for Text<'_, '_> {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                put(self.0, text);
+                Ok(())
+            }
+        }
+        self.put("{\"$numberDecimal\": \"");
+        write!(Text(&mut self.out), "{decimal}").expect("a buffer in memory takes every text");
+        self.put("\"}");
     }
 
     fn integer(&mut self, number: impl itoa::Integer) {
-        self.out.push_str(itoa::Buffer::new().format(number));
+        put(&mut self.out, itoa::Buffer::new().format(number));
     }
 
     /// An object with one member, whose value is a string.
     fn wrapped(&mut self, before: &str, text: &str) {
         self.put(before);
-        string::write(text, self.out);
+        string::write(text, &mut self.out);
         self.put("}");
     }
 
@@ -154,21 +171,20 @@ impl<'o, 'a> Writer<'o, 'a> {
         if wrapped {
             self.put("{\"$numberDouble\": \"");
         }
-        number::write(number, self.form.dialect, self.out);
+        number::write(number, self.form.dialect, &mut self.out);
         if wrapped {
             self.put("\"}");
         }
     }
 
     fn object_id(&mut self, ObjectId(bytes): ObjectId) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 24];
         for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 0xF)];
+            pair[0] = LOWER[usize::from(byte >> 4)];
+            pair[1] = LOWER[usize::from(byte & 0xF)];
         }
         self.put("{\"$oid\": \"");
-        self.put(std::str::from_utf8(&text).expect("hex digits are ASCII"));
+        self.out.extend_from_slice_copy(&text);
         self.put("\"}");
     }
 
@@ -179,7 +195,7 @@ impl<'o, 'a> Writer<'o, 'a> {
             (Mode::Legacy, _) => self.integer(millis),
             (Mode::Relaxed, Some(moment)) => {
                 self.put("\"");
-                moment.write(self.form.dialect, self.out);
+                moment.write(self.form.dialect, &mut self.out);
                 self.put("\"");
             }
             (Mode::Relaxed, None) | (Mode::Canonical, _) => self.number_long(millis),
@@ -201,9 +217,12 @@ impl<'o, 'a> Writer<'o, 'a> {
             self.put(self.form.comma);
             self.put("\"subType\": \"");
         }
-        match self.form.dialect {
-            Dialect::Java => self.format(format_args!("{subtype:02X}")),
-            Dialect::Specification => self.format(format_args!("{subtype:02x}")),
+        let digits = match self.form.dialect {
+            Dialect::Java => b"0123456789ABCDEF",
+            Dialect::Specification => LOWER,
+        };
+        for digit in [subtype >> 4, subtype & 0xF] {
+            self.out.push(digits[usize::from(digit)]);
         }
         self.put(if self.form.mode == Mode::Legacy { "\"}" } else { "\"}}" });
     }
@@ -217,7 +236,7 @@ impl<'o, 'a> Writer<'o, 'a> {
             let length = STANDARD
                 .encode_slice(piece, &mut text)
                 .expect("four bytes for every three that a piece can have");
-            self.put(std::str::from_utf8(&text[..length]).expect("base64 is ASCII"));
+            self.out.extend_from_slice_copy(&text[..length]);
         }
     }
 
@@ -238,10 +257,10 @@ impl<'o, 'a> Writer<'o, 'a> {
             }
         };
         self.put(before);
-        string::write(pattern, self.out);
+        string::write(pattern, &mut self.out);
         self.put(self.form.comma);
         self.put(between);
-        string::write_sorted(options, self.out);
+        string::write_sorted(options, &mut self.out);
         self.put(after);
     }
 
@@ -250,7 +269,7 @@ impl<'o, 'a> Writer<'o, 'a> {
     fn db_pointer(&mut self, namespace: &str, id: ObjectId) {
         let bare = self.form.dialect == Dialect::Java && self.form.mode != Mode::Canonical;
         self.put(if bare { "{\"$ref\": " } else { "{\"$dbPointer\": {\"$ref\": " });
-        string::write(namespace, self.out);
+        string::write(namespace, &mut self.out);
         self.put(self.form.comma);
         self.put("\"$id\": ");
         self.object_id(id);
