@@ -174,6 +174,44 @@ pub(super) struct Mysql {
     pub(super) message_bytes_max: Option<Size>,
 }
 
+/// How PostgreSQL's values are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresValues {
+    /// `numeric`, `decimal` and `money`. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// `date`, `time` and `timestamp` without zone; those with a zone are always text. Default:
+    /// `adaptive`. Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// `bytea`, and the content of logical messages. Default: `bytes`. Debezium:
+    /// `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// `interval`. Default: `numeric`. Debezium: `interval.handling.mode`.
+    pub(super) interval: Option<IntervalMode>,
+    /// `hstore`. Default: `json`. Debezium: `hstore.handling.mode`.
+    pub(super) hstore: Option<HstoreMode>,
+}
+
+/// How the values of MySQL and MariaDB are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MysqlValues {
+    /// DECIMAL. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// DATE, TIME and DATETIME; TIMESTAMP is always text. `connect` and `isostring` have no form for
+    /// a TIME below zero or above 24:00:00: such a row stops the pipeline, or becomes a dead letter
+    /// (`dead_letter.conversion`). Default: `adaptive_time_microseconds`; `adaptive` is refused.
+    /// Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// BINARY, VARBINARY and the BLOBs. Default: `bytes`. Debezium: `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// BIGINT UNSIGNED. Default: `long`. Debezium: `bigint.unsigned.handling.mode`.
+    pub(super) bigint_unsigned: Option<BigintUnsignedMode>,
+    /// TINYINT(1), signed or not. Default: `number`. Debezium: the converter
+    /// `TinyIntOneToBooleanConverter`.
+    pub(super) tinyint1: Option<Tinyint1Mode>,
+}
+
 /// A MongoDB replica set or sharded cluster. The user needs `readAnyDatabase` for a whole
 /// deployment, `read` on the database otherwise; `clusterMonitor` lets the start check the
 /// deployment's identity and how far back its oplog goes.
@@ -285,44 +323,6 @@ pub(super) struct Fields {
     pub(super) exclude: Option<Vec<String>>,
     /// Each a path, a colon and the last step's new name. Debezium: `field.renames`.
     pub(super) rename: Option<Vec<String>>,
-}
-
-/// How PostgreSQL's values are written where Debezium gives a choice.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PostgresValues {
-    /// `numeric`, `decimal` and `money`. Default: `precise`. Debezium: `decimal.handling.mode`.
-    pub(super) decimal: Option<DecimalMode>,
-    /// `date`, `time` and `timestamp` without zone; those with a zone are always text. Default:
-    /// `adaptive`. Debezium: `time.precision.mode`.
-    pub(super) time: Option<TimeMode>,
-    /// `bytea`, and the content of logical messages. Default: `bytes`. Debezium:
-    /// `binary.handling.mode`.
-    pub(super) binary: Option<BinaryMode>,
-    /// `interval`. Default: `numeric`. Debezium: `interval.handling.mode`.
-    pub(super) interval: Option<IntervalMode>,
-    /// `hstore`. Default: `json`. Debezium: `hstore.handling.mode`.
-    pub(super) hstore: Option<HstoreMode>,
-}
-
-/// How the values of MySQL and MariaDB are written where Debezium gives a choice.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MysqlValues {
-    /// DECIMAL. Default: `precise`. Debezium: `decimal.handling.mode`.
-    pub(super) decimal: Option<DecimalMode>,
-    /// DATE, TIME and DATETIME; TIMESTAMP is always text. `connect` and `isostring` have no form for
-    /// a TIME below zero or above 24:00:00: such a row stops the pipeline, or becomes a dead letter
-    /// (`dead_letter.conversion`). Default: `adaptive_time_microseconds`; `adaptive` is refused.
-    /// Debezium: `time.precision.mode`.
-    pub(super) time: Option<TimeMode>,
-    /// BINARY, VARBINARY and the BLOBs. Default: `bytes`. Debezium: `binary.handling.mode`.
-    pub(super) binary: Option<BinaryMode>,
-    /// BIGINT UNSIGNED. Default: `long`. Debezium: `bigint.unsigned.handling.mode`.
-    pub(super) bigint_unsigned: Option<BigintUnsignedMode>,
-    /// TINYINT(1), signed or not. Default: `number`. Debezium: the converter
-    /// `TinyIntOneToBooleanConverter`.
-    pub(super) tinyint1: Option<Tinyint1Mode>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

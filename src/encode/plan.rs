@@ -133,20 +133,19 @@ pub(crate) fn topic_role(shape: Shape) -> TopicRole {
 /// How the columns are written: as the fields of the row's struct, or, of documents, as fields of
 /// the envelope itself.
 fn row_plan(table: &Table, value: &ConnectSchema, modes: &ValueModes) -> RowPlan {
-    let columns = &table.columns;
     let all: Vec<usize> = (0..table.columns.len()).collect();
     let name = match table.shape {
         Shape::Rows => "after",
         Shape::Messages => "message",
         Shape::Documents => {
             let fields = &value.fields()[DOCUMENT..];
-            return RowPlan::compile(columns, &all[DOCUMENT..], fields, modes);
+            return RowPlan::compile(&table.columns, &all[DOCUMENT..], fields, modes);
         }
     };
     let field = value.fields().iter().find(|field| field.name == name);
     let schema = &field.expect("every envelope has its row").schema;
     assert!(matches!(schema.kind, Kind::Struct(_)), "a row is a struct");
-    RowPlan::compile(columns, &all, schema.fields(), modes)
+    RowPlan::compile(&table.columns, &all, schema.fields(), modes)
 }
 
 impl Frame {

@@ -83,7 +83,6 @@ fn source(
             let values = mysql::values(checks, mysql::MARIADB, mysql.values.as_ref());
             (SourceConfig::Mariadb(mysql::resolve(checks, mysql::MARIADB, *mysql)), values)
         }
-        // Documents have no columns, and their text has one form.
         written::Source::Mongodb(mongodb) => {
             (SourceConfig::Mongodb(mongodb::resolve(checks, *mongodb)), ValueModes::default())
         }
