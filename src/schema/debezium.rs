@@ -308,7 +308,10 @@ fn update_description_schema() -> ConnectSchema {
     let array = |items| ConnectSchema::new(Kind::Array(Box::new(items))).optional();
     let fields = vec![
         Field::new("removedFields", array(ConnectSchema::new(Kind::String))),
-        Field::new("updatedFields", ConnectSchema::semantic(Kind::String, "io.debezium.data.Json").optional()),
+        Field::new(
+            "updatedFields",
+            ConnectSchema::semantic(Kind::String, "io.debezium.data.Json").optional(),
+        ),
         Field::new("truncatedArrays", array(truncated)),
     ];
     ConnectSchema::semantic(
