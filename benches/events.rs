@@ -47,8 +47,6 @@ fn transcoder() -> Transcoder {
         tombstones: true,
         id_header: true,
         context_headers: false,
-        connector: "mongodb",
-        values: tailwater::config::ValueModes::default(),
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
     let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };
