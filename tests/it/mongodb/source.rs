@@ -5,6 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use serde_json::{Value, json};
 
+use crate::support::mongodb::auth::User;
 use crate::support::mongodb::failure::Failure;
 use crate::support::mongodb::state::{Fault, Options};
 use crate::support::mongodb::{Mongo, block};
@@ -210,6 +211,9 @@ fn elections_and_killed_cursors_cost_nothing() {
         n += 1;
         arrives(&tailwater, usize::try_from(n).unwrap());
     }
+    // A stop between two runs would be told with the error of the last.
+    tailwater.says("streaming", seconds(20));
+    tailwater.ready();
     let ended = tailwater.stop().expect(0, &[]);
     let lines = ended.lines();
     let mut keys: Vec<&Value> = lines.iter().map(|l| &l["key"]["id"]).collect();
@@ -294,4 +298,63 @@ fn another_deployment_and_a_lost_oplog_are_refused() {
     let said = ["does not reach back", "replSetResizeOplog", "offsets reset"];
     let ended = setup.fails(exit::SOURCE, &said);
     assert_eq!(ops(&ended), "", "never from now on");
+}
+
+/// The URI without, or with other, credentials.
+fn uri_as(mongo: &Mongo, login: &str) -> String {
+    format!("mongodb://{login}127.0.0.1:{}/?replicaSet=rs0", mongo.port())
+}
+
+#[test]
+fn a_login_that_fails_and_a_right_that_is_missing_are_told_with_what_mends_them() {
+    let test = "a_login_that_fails_and_a_right_that_is_missing_are_told_with_what_mends_them";
+    let users = vec![
+        User::new("root", "secret", &["root"]),
+        User::new("app", "secret", &["readAnyDatabase", "clusterMonitor"]),
+        User::new("one", "secret", &["read@elsewhere"]),
+    ];
+    let Some(mongo) = Mongo::alone(Options { users, ..Options::default() }, test) else { return };
+    let database = database(&mongo);
+    let mut setup = setup(&mongo, &database);
+    setup.set("source.mongodb.uri", uri_as(&mongo, "app:wrong-canary@"));
+    let ended = setup.fails(exit::SOURCE, &["log in to", "`app`", "source.mongodb.password"]);
+    assert!(!ended.stderr.contains("canary"));
+    setup.set("source.mongodb.uri", uri_as(&mongo, "one:secret@"));
+    let grant = "db.getSiblingDB(\"admin\").grantRolesToUser(\"one\", [{ role: \"readAnyDatabase\", db: \"admin\" }])";
+    setup.fails(exit::SOURCE, &["not allowed", grant]);
+    setup.set("source.mongodb.uri", uri_as(&mongo, ""));
+    setup.fails(exit::SOURCE, &["not allowed", "nobody is logged in", "createUser"]);
+    setup
+        .set("source.mongodb.uri", uri_as(&mongo, ""))
+        .set("source.mongodb.user", "app")
+        .set("source.mongodb.password", "secret");
+    assert_eq!(ops(&setup.catch_up()), "r");
+}
+
+#[test]
+fn a_pipeline_that_the_server_refuses_is_told() {
+    let test = "a_pipeline_that_the_server_refuses_is_told";
+    let Some(mongo) = Mongo::alone(Options::default(), test) else { return };
+    let database = database(&mongo);
+    mongo.order(Fault {
+        commands: vec!["aggregate".to_owned()],
+        times: Some(1),
+        skip: 0,
+        failure: Some(Failure::new(40324, "Location40324", "Unrecognized pipeline stage name")),
+        close: false,
+        block: Duration::ZERO,
+    });
+    setup(&mongo, &database).fails(exit::SOURCE, &["refuses its pipeline", "Unrecognized"]);
+}
+
+#[test]
+fn servers_that_are_away_are_waited_for() {
+    let mut setup = Setup::of_source(
+        "away",
+        json!({ "mongodb": {
+            "uri": "mongodb://127.0.0.1:9/?replicaSet=rs0&serverSelectionTimeoutMS=300",
+        } }),
+    );
+    setup.set("delivery.retry_budget", "1s");
+    setup.fails(exit::SOURCE, &["reach 127.0.0.1:9", "net.bindIp"]);
 }
