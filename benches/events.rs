@@ -45,9 +45,11 @@ fn transcoder() -> Transcoder {
         tombstones: true,
         id_header: true,
         context_headers: false,
+        connector: "mongodb",
+        values: tailwater::config::ValueModes::default(),
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
-    let letters = DeadLetters { policy: DeadLetterPolicy::Stop, topic: TopicId(u32::MAX) };
+    let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };
     let decoder = Box::new(decode_events::decoder());
     Transcoder::new(decoder, encoder, letters, Arc::new(Stats::default()))
 }
