@@ -4,7 +4,7 @@
 //! `after` of the last one. What comes again is known by its id and has to come as it came before:
 //! a part of the same sequence, up to its end, before anything new.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -33,13 +33,18 @@ pub(super) struct Chained {
 /// Panics at the first change that does not follow.
 pub(super) fn check(events: &[Event]) -> Chained {
     let mut topics: BTreeMap<&str, BTreeMap<String, History>> = BTreeMap::new();
+    let mut truncations = BTreeSet::new();
     let mut chained = Chained::default();
     for event in events {
         let keys = topics.entry(&event.topic).or_default();
         let id = event.id.as_deref().expect("every record has an id");
         match (event.op(), &event.key) {
             ("tombstone", _) => {}
-            ("t", _) => keys.values_mut().for_each(|history| history.truncated(id)),
+            ("t", _) => {
+                // One that comes again says nothing to a key that was new after it.
+                let is_new = truncations.insert(id);
+                keys.values_mut().for_each(|history| history.truncated(id, is_new));
+            }
             (_, Some(key)) => {
                 let repeated = keys.entry(key.to_string()).or_default().take(id, event);
                 chained.n_repeated += usize::from(repeated);
@@ -84,13 +89,14 @@ impl History {
         false
     }
 
-    fn truncated(&mut self, id: &str) {
+    fn truncated(&mut self, id: &str, is_new: bool) {
         match self.known.get(id) {
             Some(&at) => self.at = at + 1,
-            None => {
+            None if is_new => {
                 self.row = None;
                 self.push(id);
             }
+            None => {}
         }
     }
 
