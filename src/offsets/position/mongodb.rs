@@ -216,7 +216,7 @@ mod tests {
         let token: ResumeToken = EVENT.parse().unwrap();
         let bson = token.as_bson().to_vec();
         assert_eq!(bson.len(), EVENT.len() + 17);
-        assert_eq!(bson.get(..11), Some(&b"\x69\0\0\0\x02_data\0"[..]));
+        assert_eq!(bson.get(..11), Some(&b"\x6B\0\0\0\x02_data\0"[..]));
         assert_eq!(ResumeToken::from_bson(&bson).unwrap(), token);
         assert_eq!((token.data(), token.to_string().as_str()), (Some(EVENT), EVENT));
         assert_eq!(token.cluster_time(), Some(0x6B00_5F93_0000_0005));

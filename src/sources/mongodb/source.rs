@@ -24,7 +24,7 @@ use super::listing;
 use super::open::{OPEN, StreamSettings};
 use super::oplog;
 use super::parts::{self, Plan as SnapshotPlan};
-use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick};
+use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick, timestamp};
 use super::session::{After, MongodbSession, Phase, SnapshotPhase};
 use super::source_block::SourceConstants;
 use super::stages::StartPoint;
@@ -33,6 +33,9 @@ use crate::config::{MongodbConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
 use crate::sources::{BoxError, Source, SourceFuture, Started};
+
+/// `ChangeStreamFatalError`: the event of the token is not where it should be.
+const TOKEN_NOT_FOUND: [i32; 1] = [280];
 
 pub struct MongodbSource {
     config: MongodbConfig,
@@ -187,6 +190,9 @@ impl MongodbSource {
         let from = start_point(&position.token)?;
         match stream::prove(&server.deployment, &settings, from).await {
             Ok(proven) => Ok(Some(Past { position: position.clone(), proven })),
+            Err(error) if error.has_code(&TOKEN_NOT_FOUND) && is_proven(server, checkpoint) => {
+                self.from_its_time(server, position, error).await.map(Some)
+            }
             Err(error @ SourceError::HistoryLost { .. })
                 if checkpoint.snapshot == SnapshotState::Running =>
             {
@@ -199,6 +205,29 @@ impl MongodbSource {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The event of a token must be there to go on behind it, and where the scope of the stream was
+    /// changed it is not. Its time is as good a place, a little earlier, on a deployment that is
+    /// known to be the same one and whose oplog is known to go back further.
+    async fn from_its_time(
+        &self,
+        server: &Server,
+        position: &MongodbPosition,
+        error: SourceError,
+    ) -> Result<Past, SourceError> {
+        let Some(time) = position.token.cluster_time() else { return Err(error) };
+        if !oplog::reaches_behind(&server.deployment, time).await? {
+            return Err(error);
+        }
+        tracing::warn!(
+            %error,
+            "the checkpoint's own event is not in what is captured now; the stream goes on with \
+             everything of that event's time, so that a few events may come once more"
+        );
+        let from = StartPoint::At(timestamp(time));
+        let (position, proven) = self.open(server, from).await?;
+        Ok(Past { position, proven })
     }
 
     /// `no_data`: the stream's present end.
@@ -366,6 +395,12 @@ fn check_identity(server: &Server, checkpoint: &Checkpoint) -> Result<(), Source
         tracing::debug!("the deployment's id is not known; its name is all that was compared");
     }
     Ok(())
+}
+
+/// Whether the deployment is known to be the very one of the checkpoint.
+fn is_proven(server: &Server, checkpoint: &Checkpoint) -> bool {
+    let SourceIdentity::Mongodb { id, .. } = &checkpoint.identity else { return false };
+    id.is_some() && *id == server.facts.identity.id
 }
 
 /// What a majority has is never rolled back, so a checkpoint is never newer than the deployment.
