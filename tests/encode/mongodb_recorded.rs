@@ -102,7 +102,8 @@ fn expected(event: &[u8]) -> Option<String> {
     };
     let namespace = event.get_document("ns").unwrap();
     let key = event.get_document("documentKey").unwrap().get("_id").unwrap().clone();
-    let (database, collection) = (namespace.get_str("db").unwrap(), namespace.get_str("coll").unwrap());
+    let (database, collection) =
+        (namespace.get_str("db").unwrap(), namespace.get_str("coll").unwrap());
     Some(format!("{op} {database}.{collection} {}", key.into_relaxed_extjson()))
 }
 

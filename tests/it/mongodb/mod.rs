@@ -3,3 +3,4 @@
 
 mod recordings;
 mod server;
+mod source;
