@@ -7,6 +7,7 @@ pub(crate) mod catalogue;
 mod faults;
 mod recordings;
 mod server;
+mod source;
 mod streams;
 mod text;
 mod workload;
