@@ -173,6 +173,12 @@ impl Mongo {
         state.oplog.truncate(Timestamp { time: now.time, increment: now.increment });
     }
 
+    /// What a full oplog does is done; then what a test writes is the first that is left.
+    pub(crate) fn noop(&self) {
+        self.server().state().noop();
+        self.server().notify();
+    }
+
     pub(crate) fn database(&self, name: &str) -> Database {
         self.client.database(name)
     }
