@@ -29,7 +29,7 @@ use crate::support::tailwater::{Setup, Tailwater, exit};
 use crate::support::{eventually, knob, seconds, unique};
 
 /// What was on its way when the last checkpoint was saved may be this much older, on a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Named points between the steps of the order law, and how often each is passed before a kill.
 const POINTS: [(&str, u32); 5] =

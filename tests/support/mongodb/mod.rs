@@ -31,7 +31,7 @@ pub(crate) mod wire;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mongodb::bson::{Document, Timestamp, doc};
+use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection, Database};
 
 use super::runtime;
@@ -213,8 +213,9 @@ impl Mongo {
     /// The log forgets all that is before now, as a small one does.
     pub(crate) fn forget_log(&self) {
         let mut state = self.server().state();
+        state.noop();
         let now = state.oplog.last();
-        state.oplog.truncate(Timestamp { time: now.time, increment: now.increment });
+        state.oplog.truncate(now);
     }
 
     /// The log forgets what is older than so long.
