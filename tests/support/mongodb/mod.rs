@@ -64,6 +64,15 @@ impl Mongo {
         Self { uri: shared.uri.clone(), client: shared.client.clone(), played: None }
     }
 
+    /// One whose elections disturb nobody, unless it is the real one.
+    pub(crate) fn own() -> Self {
+        if std::env::var_os(REAL).is_some() {
+            Self::again()
+        } else {
+            Self::play(Options::default())
+        }
+    }
+
     /// A server for one test alone. With a real one named there is none, and the test says so.
     pub(crate) fn alone(options: Options, test: &str) -> Option<Self> {
         if std::env::var_os(REAL).is_some() {
@@ -189,12 +198,6 @@ impl Mongo {
     pub(crate) fn hold_majority(&self) {
         let mut state = self.server().state();
         state.held = Some(state.oplog.last());
-    }
-
-    /// What was held reaches the majority.
-    pub(crate) fn release_majority(&self) {
-        self.server().state().held = None;
-        self.server().notify();
     }
 
     /// The primary dies with what it alone had: a rollback, and an election. How many were lost.
