@@ -117,8 +117,13 @@ pub(super) async fn check_known(
     let by_name = config.collections.include().iter().filter(|pattern| !is_glob(pattern));
     let unknown: Vec<String> =
         by_name.chain(&target).filter(|name| !names.contains(name)).cloned().collect();
-    if !unknown.is_empty() {
-        return Err(SourceError::UnknownCollection { unknown, known: names });
+    if let Some(wanted) = unknown.first() {
+        // Only some are shown: those of the same database are what may have been meant.
+        let of = |name: &str| name.split('.').next().map(str::to_owned);
+        let database = of(wanted);
+        let mut known = names;
+        known.sort_by_key(|name| of(name) != database);
+        return Err(SourceError::UnknownCollection { unknown, known });
     }
     let filtered = !config.collections.include().is_empty();
     if filtered && captured(config, all).is_empty() {
