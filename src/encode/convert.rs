@@ -6,6 +6,7 @@ use super::datetime;
 use super::decimal;
 use super::emit::{Emit, LiteralOut, Nullability};
 use super::geometry;
+use super::row::label;
 use super::stand_in::placeholder;
 use crate::schema::ColumnType;
 use crate::schema::connect::Literal;
@@ -40,7 +41,16 @@ pub(crate) enum Codec {
     Geometry,
     FloatVector,
     Array { element: Box<Codec>, nullability: Nullability },
+    Struct { fields: Vec<StructCodec> },
     UpdateDescription,
+}
+
+/// A field of a record, which may be null.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StructCodec {
+    pub(crate) codec: Codec,
+    /// How JSON opens it.
+    pub(crate) label: Vec<u8>,
 }
 
 /// Why a value has no place in its column. Never holds the value.
@@ -102,6 +112,13 @@ impl Codec {
                 element: Box::new(Self::of(element)),
                 nullability: Nullability::of(element_optional(element), false),
             },
+            ColumnType::Struct(fields) => {
+                let fields = fields.iter().enumerate().map(|(index, field)| StructCodec {
+                    codec: Self::of(&field.data_type),
+                    label: label(index, &field.name),
+                });
+                Self::Struct { fields: fields.collect() }
+            }
             ColumnType::UpdateDescription => Self::UpdateDescription,
         }
     }
@@ -189,6 +206,13 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             }
             out.array_end(items.len());
         }
+        (Codec::Struct { fields }, Value::Struct(values)) if fields.len() == values.len() => {
+            for (field, value) in fields.iter().zip(values) {
+                out.struct_field(&field.label);
+                write_element(&field.codec, Nullability::NullFirst, *value, out)?;
+            }
+            out.struct_end(fields.len());
+        }
         (_, Value::Null | Value::NoSuchDate) => return Err(Mismatch::Null),
         (_, Value::Absent) => return Err(Mismatch::Absent),
         (codec, Value::Unavailable) => return placeholder(codec, out),
@@ -256,6 +280,7 @@ fn expected(codec: &Codec) -> &'static str {
         Codec::Geometry => "a geometry",
         Codec::FloatVector => "a vector of floating point numbers",
         Codec::Array { .. } => "an array",
+        Codec::Struct { .. } => "a record of as many fields",
         Codec::UpdateDescription => "an update's description",
     }
 }

@@ -12,9 +12,9 @@ use super::topics::topic_name;
 use crate::change::Change;
 use crate::disposition::{Diagnose, Disposition};
 use crate::record::{RecordBatch, TopicId, Topics};
+use crate::schema::Table;
 use crate::schema::jackson;
 use crate::schema::registry::RegistryError;
-use crate::schema::Table;
 
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {

@@ -87,7 +87,8 @@ impl Run {
         let mut decoder = self.decoder(&names);
         for (number, name) in names.iter().enumerate() {
             let table = u32::try_from(number).unwrap();
-            let documents = snapshot.iter().filter(|(of, _)| of == name).map(|(_, document)| document);
+            let documents =
+                snapshot.iter().filter(|(of, _)| of == name).map(|(_, document)| document);
             self.decode(&mut decoder, &batch(Stage::Snapshot { table }, documents));
             self.decode(&mut decoder, &batch(Stage::SnapshotTableEnd { table }, []));
         }
@@ -120,10 +121,7 @@ impl Run {
         let token: tailwater::offsets::position::ResumeToken = "8200".parse().unwrap();
         let position = MongodbPosition { token, cluster_time: None, lineage: "rs0".to_owned() };
         let config = DecoderConfig {
-            source: SourceConstants {
-                version: "3.6.0.Final",
-                topic_prefix: self.prefix.clone(),
-            },
+            source: SourceConstants { version: "3.6.0.Final", topic_prefix: self.prefix.clone() },
             lineage: "rs0".to_owned(),
             deployment: Deployment::ReplicaSet,
             filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),

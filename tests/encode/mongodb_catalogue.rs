@@ -48,7 +48,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn push(&mut self, kind: &'static str, collection: &'static str, id: Option<Bson>) -> &mut Operation {
+    fn push(
+        &mut self,
+        kind: &'static str,
+        collection: &'static str,
+        id: Option<Bson>,
+    ) -> &mut Operation {
         let transaction = self.in_transaction;
         self.in_transaction = transaction.map(|place| place + 1);
         let ord = self.next;

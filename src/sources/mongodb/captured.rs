@@ -43,11 +43,7 @@ impl Known {
 }
 
 impl Collections {
-    pub(crate) fn new(
-        constants: SourceConstants,
-        filter: TableFilter,
-        rules: FieldRules,
-    ) -> Self {
+    pub(crate) fn new(constants: SourceConstants, filter: TableFilter, rules: FieldRules) -> Self {
         Self { constants, filter, rules, known: Vec::new(), last: 0, next_version: 0 }
     }
 

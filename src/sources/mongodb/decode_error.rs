@@ -26,10 +26,12 @@ impl Diagnose for RowError {
                 "a rule in source.mongodb.fields.rename meets documents of {} that have the new name already: give another one, or set dead_letter.conversion: dead_letter to go on without them",
                 self.collection
             ),
-            DocumentError::Bson(_) | DocumentError::Type(..) | DocumentError::Missing(_) => format!(
-                "the event's bytes are in the dead letter; to find such documents of {} on the server use db.collection.validate({{ full: true }}); to go on without them, set dead_letter.conversion: dead_letter",
-                self.collection
-            ),
+            DocumentError::Bson(_) | DocumentError::Type(..) | DocumentError::Missing(_) => {
+                format!(
+                    "the event's bytes are in the dead letter; to find such documents of {} on the server use db.collection.validate({{ full: true }}); to go on without them, set dead_letter.conversion: dead_letter",
+                    self.collection
+                )
+            }
         })
     }
 }

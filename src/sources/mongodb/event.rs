@@ -144,7 +144,9 @@ impl<'a> Event<'a> {
                 Bson::Int32(number) => self.txn_number = Some(i64::from(number)),
                 other => return Err(EventError::Type("txnNumber", other.type_name())),
             },
-            "splitEvent" => self.fragment = document("splitEvent", value)?.map(fragment).transpose()?,
+            "splitEvent" => {
+                self.fragment = document("splitEvent", value)?.map(fragment).transpose()?
+            }
             _ => {}
         }
         Ok(())
@@ -183,10 +185,7 @@ impl<'a> Event<'a> {
     }
 }
 
-fn document<'a>(
-    name: &'static str,
-    value: Bson<'a>,
-) -> Result<Option<Document<'a>>, EventError> {
+fn document<'a>(name: &'static str, value: Bson<'a>) -> Result<Option<Document<'a>>, EventError> {
     match value {
         Bson::Document(document) => Ok(Some(document)),
         Bson::Null => Ok(None),

@@ -23,6 +23,7 @@ mod snapshot_rows;
 pub mod source;
 pub mod source_block;
 pub mod split;
+pub mod structured;
 mod token;
 
 pub use source::MongodbSource;

@@ -58,7 +58,10 @@ impl Digits<'_> {
             ZERO => Some(0),
             kind => {
                 let n_bytes = kind.checked_sub(ONE_BYTE)? + 1;
-                (n_bytes <= NUMBER_BYTES_MAX).then(|| self.number(n_bytes)).flatten().map(|n| n >> 1)
+                (n_bytes <= NUMBER_BYTES_MAX)
+                    .then(|| self.number(n_bytes))
+                    .flatten()
+                    .map(|n| n >> 1)
             }
         }
     }
@@ -82,10 +85,26 @@ mod tests {
         let time = 1_795_186_584;
         for (data, increment, operation) in [
             // Four operations of one transaction.
-            ("826B005F98000000012B022C0100296E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7430000004", 1, 0),
-            ("826B005F98000000012B022C01002B026E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7431000004", 1, 1),
-            ("826B005F98000000012B022C01002B046E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7432000004", 1, 2),
-            ("826B005F98000000012B022C01002B066E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7430000004", 1, 3),
+            (
+                "826B005F98000000012B022C0100296E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7430000004",
+                1,
+                0,
+            ),
+            (
+                "826B005F98000000012B022C01002B026E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7431000004",
+                1,
+                1,
+            ),
+            (
+                "826B005F98000000012B022C01002B046E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7432000004",
+                1,
+                2,
+            ),
+            (
+                "826B005F98000000012B022C01002B066E5A10049091A62E013D4E6FADF306AA86274E89463C5F6964003C7430000004",
+                1,
+                3,
+            ),
             // Of an idle stream.
             ("826B005F98000000032B0229296E04", 3, 0),
         ] {
@@ -102,7 +121,8 @@ mod tests {
 
     #[test]
     fn other_tokens_tell_nothing() {
-        for data in ["", "8", "82", "81000000010000000229", "826B005F98000000012B06292904", "82zz"] {
+        for data in ["", "8", "82", "81000000010000000229", "826B005F98000000012B06292904", "82zz"]
+        {
             assert_eq!(front(data), None, "{data}");
         }
         assert_eq!(front("8200000001000000022B022C010033FFFFFFFFFFFFFFFFFF"), None);

@@ -187,15 +187,25 @@ fn every_operation_has_its_images() {
 
 #[test]
 fn of_a_sharded_key_the_id_alone_counts() {
-    let event = event("delete", 1, doc! { "documentKey": { "country": "at", "_id": { "a": 1_i64 } } });
+    let event =
+        event("delete", 1, doc! { "documentKey": { "country": "at", "_id": { "a": 1_i64 } } });
     assert_eq!(seen(&[event]).lines, ["d orders | {\"a\": 1} Null | -"]);
 }
 
 #[test]
 fn structure_makes_no_record_and_is_progress() {
     for kind in [
-        "drop", "rename", "dropDatabase", "invalidate", "create", "createIndexes", "dropIndexes",
-        "modify", "shardCollection", "refineCollectionShardKey", "reshardCollection",
+        "drop",
+        "rename",
+        "dropDatabase",
+        "invalidate",
+        "create",
+        "createIndexes",
+        "dropIndexes",
+        "modify",
+        "shardCollection",
+        "refineCollectionShardKey",
+        "reshardCollection",
     ] {
         let mut event = event(kind, 7, doc! { "to": { "db": "shop", "coll": "new" } });
         event.remove("documentKey");
@@ -227,7 +237,10 @@ fn what_is_not_understood_stops_the_run() {
         (without("fullDocument"), "it has no field fullDocument"),
         (with("documentKey", doc! {}.into()), "it has no field documentKey._id"),
         (with("fullDocument", 1.into()), "field fullDocument of a change event: its type is int"),
-        (with("clusterTime", 1_i64.into()), "field clusterTime of a change event: its type is long"),
+        (
+            with("clusterTime", 1_i64.into()),
+            "field clusterTime of a change event: its type is long",
+        ),
         (with("_id", doc! {}.into()), "it has no field _id._data"),
         (with("_id", Value::Null), "it has no field _id"),
         (with("splitEvent", doc! { "fragment": 1 }.into()), "no field splitEvent.of"),
@@ -244,7 +257,10 @@ fn a_position_is_told_once_a_batch() {
     let events = [insert(1), insert(2), batch_end(&token(2))];
     assert_eq!(seen(&events).positions, [token(2)]);
     assert_eq!(seen(&events[..2]).positions, [token(2)]);
-    assert_eq!(seen(&[batch_end("826B005FA3000000032B0229296E04")]).positions, ["826B005FA3000000032B0229296E04"]);
+    assert_eq!(
+        seen(&[batch_end("826B005FA3000000032B0229296E04")]).positions,
+        ["826B005FA3000000032B0229296E04"]
+    );
     assert!(seen(&[]).positions.is_empty());
 }
 
@@ -256,7 +272,8 @@ fn names_of_events_are_read_out_of_their_tokens() {
         event
     };
     let events = [of_transaction(0), of_transaction(1), of_transaction(2), insert(2)];
-    let names = ["rs0/1795186584.1:0", "rs0/1795186584.1:1", "rs0/1795186584.1:2", "rs0/1795186584.2:0"];
+    let names =
+        ["rs0/1795186584.1:0", "rs0/1795186584.1:1", "rs0/1795186584.1:2", "rs0/1795186584.2:0"];
     assert_eq!(seen(&events).ids, names);
     // A run that begins within the transaction gives the same.
     assert_eq!(seen(&events[2..]).ids, names[2..]);
@@ -268,7 +285,8 @@ fn names_of_events_are_read_out_of_their_tokens() {
 
 #[test]
 fn where_shards_share_a_time_the_token_is_the_name() {
-    let mut decoder = Decoder::new(DecoderConfig { deployment: Deployment::Sharded, ..config() }).unwrap();
+    let mut decoder =
+        Decoder::new(DecoderConfig { deployment: Deployment::Sharded, ..config() }).unwrap();
     let mut seen = Seen::default();
     decode(&mut decoder, &mut seen, &[insert(1)]).unwrap();
     assert_eq!(seen.ids, [format!("rs0/{}:0", token(1))]);
@@ -279,10 +297,16 @@ fn times_and_transactions_stand_in_the_source_block() {
     struct Source(Vec<Vec<Option<i64>>>, Vec<String>);
     impl ChangeHandler for Source {
         fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
-            self.0.push(change.source.iter().map(|value| match value {
-                Cell::Int(number) => Some(*number),
-                _ => None,
-            }).collect());
+            self.0.push(
+                change
+                    .source
+                    .iter()
+                    .map(|value| match value {
+                        Cell::Int(number) => Some(*number),
+                        _ => None,
+                    })
+                    .collect(),
+            );
             self.1.extend(change.source.iter().filter_map(|value| match value {
                 Cell::Text(text) => Some((*text).to_owned()),
                 _ => None,
@@ -304,13 +328,31 @@ fn times_and_transactions_stand_in_the_source_block() {
     let mut decoder = Decoder::new(config()).unwrap();
     decoder.decode(&raw(Stage::Stream, &messages), &Bump::new(), &mut source).unwrap();
     let micros = 1_795_186_584_000_000;
-    assert_eq!(source.0, [
-        vec![Some(micros / 1000), None, Some(micros), Some(micros * 1000), Some(3), None, None, None],
-        vec![
-            Some(1_795_186_584_123), None, Some(1_795_186_584_123_000), Some(1_795_186_584_123_000_000),
-            Some(5), None, Some(12), Some(1_795_186_584_123),
-        ],
-    ]);
+    assert_eq!(
+        source.0,
+        [
+            vec![
+                Some(micros / 1000),
+                None,
+                Some(micros),
+                Some(micros * 1000),
+                Some(3),
+                None,
+                None,
+                None
+            ],
+            vec![
+                Some(1_795_186_584_123),
+                None,
+                Some(1_795_186_584_123_000),
+                Some(1_795_186_584_123_000_000),
+                Some(5),
+                None,
+                Some(12),
+                Some(1_795_186_584_123),
+            ],
+        ]
+    );
     assert_eq!(source.1, ["false", "false", "{\"id\": 1}"]);
 }
 
@@ -351,15 +393,23 @@ fn fragment(number: i32, of: i32, fields: Driver) -> Driver {
 
 /// One event in three pieces.
 fn fragments() -> [Driver; 3] {
-    let whole = event("update", 9, doc! {
-        "fullDocument": { "_id": 1, "v": 3 }, "fullDocumentBeforeChange": { "_id": 1 },
-        "updateDescription": { "updatedFields": { "v": 3 } },
-    });
+    let whole = event(
+        "update",
+        9,
+        doc! {
+            "fullDocument": { "_id": 1, "v": 3 }, "fullDocumentBeforeChange": { "_id": 1 },
+            "updateDescription": { "updatedFields": { "v": 3 } },
+        },
+    );
     let some = |names: &[&str]| -> Driver {
         names.iter().map(|name| ((*name).to_owned(), whole.get(name).unwrap().clone())).collect()
     };
     [
-        fragment(1, 3, some(&["operationType", "clusterTime", "ns", "documentKey", "fullDocument"])),
+        fragment(
+            1,
+            3,
+            some(&["operationType", "clusterTime", "ns", "documentKey", "fullDocument"]),
+        ),
         fragment(2, 3, some(&["fullDocumentBeforeChange"])),
         fragment(3, 3, some(&["updateDescription"])),
     ]
@@ -398,7 +448,8 @@ fn fragments_that_do_not_fit_stop_the_run() {
         let error = error(&messages);
         assert!(error.contains(expected), "{error}");
     }
-    let large = fragment(2, 3, doc! { "fullDocumentBeforeChange": { "_id": 1, "t": "x".repeat(1 << 20) } });
+    let large =
+        fragment(2, 3, doc! { "fullDocumentBeforeChange": { "_id": 1, "t": "x".repeat(1 << 20) } });
     assert!(error(&[first, large]).contains("more than 1048576 bytes"));
 }
 
@@ -417,7 +468,8 @@ struct Markers(Vec<String>, Vec<String>);
 
 impl ChangeHandler for Markers {
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
-        let (Some([Cell::Text(key), ..]), [_, Cell::Text(marker), ..]) = (change.after, change.source)
+        let (Some([Cell::Text(key), ..]), [_, Cell::Text(marker), ..]) =
+            (change.after, change.source)
         else {
             panic!("{change:?}")
         };
@@ -437,7 +489,8 @@ fn the_very_last_document_of_a_snapshot_is_marked() {
     let mut decoder = Decoder::new(config()).unwrap();
     let mut out = Markers(Vec::new(), Vec::new());
     let mut decode = |stage, ids: &[i32]| {
-        let messages: Vec<Vec<u8>> = ids.iter().map(|id| doc! { "_id": id }.to_vec().unwrap()).collect();
+        let messages: Vec<Vec<u8>> =
+            ids.iter().map(|id| doc! { "_id": id }.to_vec().unwrap()).collect();
         decoder.decode(&raw(stage, &messages), &Bump::new(), &mut out)
     };
     decode(Stage::Snapshot { table: 0 }, &[1, 2]).unwrap();
@@ -466,16 +519,25 @@ fn rules_for_fields_hold_for_every_image_and_not_for_the_key() {
     let fields = FieldsConfig { exclude, rename };
     let mut decoder = Decoder::new(DecoderConfig { fields, ..config() }).unwrap();
     let mut seen = Seen::default();
-    let event = event("update", 1, doc! {
-        "fullDocument": { "_id": 1, "v": 3, "a": { "b": 1 } },
-        "fullDocumentBeforeChange": { "_id": 1, "v": 2 },
-        "updateDescription": {
-            "updatedFields": { "v": 3, "a.b": 1 }, "removedFields": ["a.b.c", "v", "x"],
-            "truncatedArrays": [{ "field": "a.b", "newSize": 1 }, { "field": "v", "newSize": 2 }],
+    let event = event(
+        "update",
+        1,
+        doc! {
+            "fullDocument": { "_id": 1, "v": 3, "a": { "b": 1 } },
+            "fullDocumentBeforeChange": { "_id": 1, "v": 2 },
+            "updateDescription": {
+                "updatedFields": { "v": 3, "a.b": 1 }, "removedFields": ["a.b.c", "v", "x"],
+                "truncatedArrays": [{ "field": "a.b", "newSize": 1 }, { "field": "v", "newSize": 2 }],
+            },
         },
-    });
+    );
     let clash = self::event("insert", 2, doc! { "fullDocument": { "_id": 1, "v": 1, "w": 2 } });
     decode(&mut decoder, &mut seen, &[event, clash]).unwrap();
-    assert_eq!(seen.lines, ["u orders | 1 {\"w\": 2} | 1 {\"a\": {},\"w\": 3} UpdateDescription { removed: [\"w\", \"x\"], updated: Some(\"{\\\"w\\\": 3}\"), truncated: [TruncatedArray { field: \"w\", new_size: 2 }] }"]);
+    assert_eq!(
+        seen.lines,
+        [
+            "u orders | 1 {\"w\": 2} | 1 {\"a\": {},\"w\": 3} UpdateDescription { removed: [\"w\", \"x\"], updated: Some(\"{\\\"w\\\": 3}\"), truncated: [TruncatedArray { field: \"w\", new_size: 2 }] }"
+        ]
+    );
     assert_eq!(seen.letters, ["shop.orders rs0/1795186584.2:0"]);
 }

@@ -73,11 +73,7 @@ impl FieldRules {
 }
 
 /// Case does not count in database and collection, as Debezium has it.
-fn parse(
-    rule: &str,
-    path: &str,
-    becomes: Becomes,
-) -> Result<(GlobMatcher, Rule), FieldRuleError> {
+fn parse(rule: &str, path: &str, becomes: Becomes) -> Result<(GlobMatcher, Rule), FieldRuleError> {
     let parts = || FieldRuleError::Parts { rule: rule.to_owned() };
     let mut names = path.trim().split('.');
     let (database, collection) = names.next().zip(names.next()).ok_or_else(parts)?;

@@ -86,9 +86,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn raw_elements<'a>(
-    document: Document<'a>,
-) -> impl Iterator<Item = Result<Raw<'a>, BsonError>> {
+fn raw_elements<'a>(document: Document<'a>) -> impl Iterator<Item = Result<Raw<'a>, BsonError>> {
     let mut elements = document.elements();
     std::iter::from_fn(move || {
         let from = elements.rest();

@@ -47,7 +47,8 @@ fn rules_hold_for_the_collections_that_they_name() {
 fn what_is_no_rule_is_refused() {
     let refused = |exclude: &[&str], rename: &[&str]| {
         let owned = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect();
-        FieldRules::new(&FieldsConfig { exclude: owned(exclude), rename: owned(rename) }).unwrap_err()
+        FieldRules::new(&FieldsConfig { exclude: owned(exclude), rename: owned(rename) })
+            .unwrap_err()
     };
     for rule in ["", "a", "a.b", "a.b.", "a..c", ".b.c", "a.b.c..d", "a.b.c\0"] {
         assert!(matches!(refused(&[rule], &[]), FieldRuleError::Parts { .. }), "{rule:?}");
@@ -61,9 +62,21 @@ fn what_is_no_rule_is_refused() {
 #[test]
 fn fields_are_left_out_at_every_depth() {
     let original = doc! { "_id": 1, "a": { "b": 1, "c": { "d": 2, "e": 3 } }, "b": 4 };
-    check(&rules(&["*.*.b"], &[]), original.clone(), doc! { "_id": 1, "a": { "b": 1, "c": { "d": 2, "e": 3 } } });
-    check(&rules(&["*.*.a.b"], &[]), original.clone(), doc! { "_id": 1, "a": { "c": { "d": 2, "e": 3 } }, "b": 4 });
-    check(&rules(&["*.*.a.c.d", "*.*.a.c.e"], &[]), original.clone(), doc! { "_id": 1, "a": { "b": 1, "c": {} }, "b": 4 });
+    check(
+        &rules(&["*.*.b"], &[]),
+        original.clone(),
+        doc! { "_id": 1, "a": { "b": 1, "c": { "d": 2, "e": 3 } } },
+    );
+    check(
+        &rules(&["*.*.a.b"], &[]),
+        original.clone(),
+        doc! { "_id": 1, "a": { "c": { "d": 2, "e": 3 } }, "b": 4 },
+    );
+    check(
+        &rules(&["*.*.a.c.d", "*.*.a.c.e"], &[]),
+        original.clone(),
+        doc! { "_id": 1, "a": { "b": 1, "c": {} }, "b": 4 },
+    );
     for nothing in ["*.*.x", "*.*.a.x", "*.*.b.x", "*.*.a.b.c.d"] {
         check(&rules(&[nothing], &[]), original.clone(), original.clone());
     }
@@ -79,8 +92,16 @@ fn documents_in_arrays_are_met_by_the_names_above_them() {
 #[test]
 fn a_renamed_field_stands_at_the_end_of_its_document() {
     let original = doc! { "_id": 1, "a": { "b": 1, "c": 2 }, "d": 3 };
-    check(&rules(&[], &["*.*.a:z"]), original.clone(), doc! { "_id": 1, "d": 3, "z": { "b": 1, "c": 2 } });
-    check(&rules(&[], &["*.*.a.b:z"]), original.clone(), doc! { "_id": 1, "a": { "c": 2, "z": 1 }, "d": 3 });
+    check(
+        &rules(&[], &["*.*.a:z"]),
+        original.clone(),
+        doc! { "_id": 1, "d": 3, "z": { "b": 1, "c": 2 } },
+    );
+    check(
+        &rules(&[], &["*.*.a.b:z"]),
+        original.clone(),
+        doc! { "_id": 1, "a": { "c": 2, "z": 1 }, "d": 3 },
+    );
     // One after the other, exclusions first.
     let rules = rules(&["*.*.d"], &["*.*.a:d", "*.*.d.c:e"]);
     check(&rules, original, doc! { "_id": 1, "d": { "b": 1, "e": 2 } });
@@ -89,7 +110,8 @@ fn a_renamed_field_stands_at_the_end_of_its_document() {
 #[test]
 fn a_new_name_that_is_taken_is_refused() {
     let rules = rules(&[], &["*.*.a:b"]);
-    let refused = |document: Driver, is_change| rewritten(&rules, &document, is_change).unwrap_err();
+    let refused =
+        |document: Driver, is_change| rewritten(&rules, &document, is_change).unwrap_err();
     assert_eq!(refused(doc! { "a": 1, "b": 2 }, false), RewriteError::NameTaken);
     assert_eq!(refused(doc! { "b": 1, "a": 2 }, true), RewriteError::NameTaken);
     check(&rules, doc! { "b": 2 }, doc! { "b": 2 });
@@ -99,11 +121,19 @@ fn a_new_name_that_is_taken_is_refused() {
 #[test]
 fn dotted_names_of_an_update_are_met() {
     let a_b = rules(&["*.*.a.b"], &[]);
-    check_change(&a_b, doc! { "a.b": 1, "a.c": 2, "a.bb": 3, "ab": 4 }, doc! { "a.c": 2, "a.bb": 3, "ab": 4 });
+    check_change(
+        &a_b,
+        doc! { "a.b": 1, "a.c": 2, "a.bb": 3, "ab": 4 },
+        doc! { "a.c": 2, "a.bb": 3, "ab": 4 },
+    );
     check_change(&a_b, doc! { "a.b.c": 1, "a.0.b": 2, "a.0.b.1.c": 3, "x": 4 }, doc! { "x": 4 });
     // A value above the path has the field within.
     check_change(&a_b, doc! { "a": { "b": 1, "c": 2 } }, doc! { "a": { "c": 2 } });
-    check_change(&a_b, doc! { "a.0": { "b": 1 }, "a.1": { "b": 2, "c": 3 } }, doc! { "a.0": {}, "a.1": { "c": 3 } });
+    check_change(
+        &a_b,
+        doc! { "a.0": { "b": 1 }, "a.1": { "b": 2, "c": 3 } },
+        doc! { "a.0": {}, "a.1": { "c": 3 } },
+    );
     check_change(&a_b, doc! { "a": [{ "b": 1 }, 2] }, doc! { "a": [{}, 2] });
     check_change(&a_b, doc! { "a": 1 }, doc! { "a": 1 });
     // Arrays of arrays are out of reach.
