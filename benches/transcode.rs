@@ -126,6 +126,8 @@ fn encode(criterion: &mut Criterion) {
         ("json", Format::Json { schemas: false }, false),
     ] {
         let options = EncodeOptions {
+            connector: "postgresql",
+            values: tailwater::config::ValueModes::default(),
             topic_prefix: "shop".to_owned(),
             format,
             tombstones: true,

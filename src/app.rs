@@ -160,6 +160,16 @@ impl App {
     }
 }
 
+/// Debezium's name of the connector: `source.connector`.
+fn connector(source: &SourceConfig) -> &'static str {
+    match source {
+        SourceConfig::Postgres(_) => "postgresql",
+        SourceConfig::Mysql(_) => Flavor::Mysql.key(),
+        SourceConfig::Mariadb(_) => Flavor::Mariadb.key(),
+        SourceConfig::Mongodb(_) => "mongodb",
+    }
+}
+
 fn mysql_source(flavor: Flavor, source: &MysqlConfig, config: &Config) -> Box<dyn Source> {
     Box::new(MysqlSource::new(
         flavor,
@@ -210,8 +220,10 @@ impl Parts for App {
             None => Box::new(NoSchemaIds),
         };
         let options = EncodeOptions {
+            connector: connector(&self.config.source),
             topic_prefix: self.config.topic_prefix.clone(),
             format: self.format(),
+            values: self.config.values,
             tombstones: self.config.delivery.tombstones,
             id_header: self.config.delivery.id_header,
             context_headers: self.config.delivery.context_headers,

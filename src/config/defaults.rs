@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    DocumentForm, FullDocument, LogPosition, PreImages, SnapshotMode, TlsMode, UnmappedTypes,
+    BigintUnsignedMode, BinaryMode, DecimalMode, DocumentForm, FullDocument, HstoreMode,
+    IntervalMode, LogPosition, PreImages, SnapshotMode, TimeMode, Tinyint1Mode, TlsMode,
+    UnmappedTypes, ValueModes,
 };
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -23,6 +25,18 @@ pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const MESSAGE_BYTES_MAX: u64 = 256 << 20;
 pub(super) const UNMAPPED_TYPES: UnmappedTypes = UnmappedTypes::Text;
+/// Debezium's.
+pub(super) const POSTGRES_VALUES: ValueModes = ValueModes {
+    decimal: DecimalMode::Precise,
+    time: TimeMode::Adaptive,
+    binary: BinaryMode::Bytes,
+    interval: IntervalMode::Numeric,
+    hstore: HstoreMode::Json,
+    bigint_unsigned: BigintUnsignedMode::Long,
+};
+pub(super) const MYSQL_VALUES: ValueModes =
+    ValueModes { time: TimeMode::AdaptiveTimeMicroseconds, ..POSTGRES_VALUES };
+pub(super) const TINYINT1: Tinyint1Mode = Tinyint1Mode::Number;
 /// Where the connection stays within the machine.
 pub(super) const TLS_MODE_LOCAL: TlsMode = TlsMode::Prefer;
 /// Where it crosses a network: anything less lets a stranger in the middle read the password.

@@ -149,6 +149,7 @@ impl Look {
                 exclude: None,
             }),
             position: None,
+            values: None,
             silence_limit: None,
             message_bytes_max: None,
         };
@@ -169,6 +170,7 @@ impl Look {
                 slot: None,
                 publication: None,
                 unmapped_types: None,
+                values: None,
                 logical_messages: None,
                 status_interval: None,
                 silence_limit: None,

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod tables;
 mod tree;
 mod units;
+mod values;
 mod written;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub use first_look::{first_look, password_variable};
 pub use load::{Loaded, json_schema, load};
 pub use secret::Secret;
 pub use tables::TableFilter;
+pub use values::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, Tinyint1Mode,
+    ValueModes,
+};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +45,8 @@ pub struct Config {
     pub topic_prefix: String,
     pub source: SourceConfig,
     pub snapshot: SnapshotConfig,
+    /// Chosen with the source, used by the encoder.
+    pub values: ValueModes,
     pub format: FormatConfig,
     pub sink: SinkConfig,
     pub offsets: OffsetsConfig,
@@ -97,6 +104,7 @@ pub struct MysqlConfig {
     /// Patterns over `database.table`.
     pub tables: TableFilter,
     pub position: LogPosition,
+    pub tinyint1: Tinyint1Mode,
     /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
     pub silence_limit: Duration,
     /// Largest event or row accepted from the server.

@@ -14,6 +14,9 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::secret::Secret;
 use super::units::{Size, Span};
+use super::values::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, Tinyint1Mode,
+};
 
 /// Configuration of one Tailwater pipeline: one database to one destination.
 ///
@@ -97,6 +100,9 @@ pub(super) struct Postgres {
     pub(super) tables: Option<Tables>,
     /// What becomes of a column whose type Debezium has no mapping for. Default: `text`.
     pub(super) unmapped_types: Option<UnmappedTypes>,
+    /// How values are written where Debezium gives a choice. A change of any of them changes the
+    /// schemas of every topic that it concerns.
+    pub(super) values: Option<PostgresValues>,
     /// Publish messages of `pg_logical_emit_message` to `<prefix>.message` (PostgreSQL 14 and newer). Default: true.
     pub(super) logical_messages: Option<bool>,
     /// How often progress is confirmed to the server, which keeps its log until then. 100ms to
@@ -156,6 +162,9 @@ pub(super) struct Mysql {
     pub(super) tables: Option<Tables>,
     /// What a place in the log is made of. Default: `auto`.
     pub(super) position: Option<LogPosition>,
+    /// How values are written where Debezium gives a choice. A change of any of them changes the
+    /// schemas of every topic that it concerns.
+    pub(super) values: Option<MysqlValues>,
     /// A connection on which nothing arrives for this long counts as dead; the server is asked for
     /// a heartbeat three times as often. 3s to 168h. Default: 60s. Debezium:
     /// `connect.keep.alive.interval.ms`.
@@ -163,6 +172,44 @@ pub(super) struct Mysql {
     /// Largest single event (some rows of one statement, in essence) accepted from the server.
     /// 1MiB to 1GiB, which is the server's own limit. Default: 256MiB.
     pub(super) message_bytes_max: Option<Size>,
+}
+
+/// How PostgreSQL's values are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresValues {
+    /// `numeric`, `decimal` and `money`. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// `date`, `time` and `timestamp` without zone; those with a zone are always text. Default:
+    /// `adaptive`. Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// `bytea`, and the content of logical messages. Default: `bytes`. Debezium:
+    /// `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// `interval`. Default: `numeric`. Debezium: `interval.handling.mode`.
+    pub(super) interval: Option<IntervalMode>,
+    /// `hstore`. Default: `json`. Debezium: `hstore.handling.mode`.
+    pub(super) hstore: Option<HstoreMode>,
+}
+
+/// How the values of MySQL and MariaDB are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MysqlValues {
+    /// DECIMAL. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// DATE, TIME and DATETIME; TIMESTAMP is always text. `connect` and `isostring` have no form for
+    /// a TIME below zero or above 24:00:00: such a row stops the pipeline, or becomes a dead letter
+    /// (`dead_letter.conversion`). Default: `adaptive_time_microseconds`; `adaptive` is refused.
+    /// Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// BINARY, VARBINARY and the BLOBs. Default: `bytes`. Debezium: `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// BIGINT UNSIGNED. Default: `long`. Debezium: `bigint.unsigned.handling.mode`.
+    pub(super) bigint_unsigned: Option<BigintUnsignedMode>,
+    /// TINYINT(1), signed or not. Default: `number`. Debezium: the converter
+    /// `TinyIntOneToBooleanConverter`.
+    pub(super) tinyint1: Option<Tinyint1Mode>,
 }
 
 /// A MongoDB replica set or sharded cluster. The user needs `readAnyDatabase` for a whole

@@ -1,6 +1,8 @@
 //! Avro's binary encoding (specification 1.12, "Binary Encoding").
 
+use super::binary_text::BinaryText;
 use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
+use super::string_map;
 use crate::value::UpdateDescription;
 
 /// Confluent's framing: a zero, then the schema's number, big-endian.
@@ -135,6 +137,29 @@ impl Emit for Avro<'_> {
     fn bytes(&mut self, value: &[u8]) {
         self.length(value.len());
         self.0.extend_from_slice(value);
+    }
+
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        self.length(form.length(value));
+        form.append(value, self.0);
+    }
+
+    /// One block with all pairs, as for arrays; the values may be null.
+    fn string_map(&mut self, json: &str) -> bool {
+        let Some(n_pairs) = string_map::count(json) else { return false };
+        self.array_start(n_pairs);
+        let written = string_map::pairs(json, |key, value| {
+            self.text(key);
+            match value {
+                Some(value) => {
+                    self.some(Nullability::NullFirst);
+                    self.text(value);
+                }
+                None => self.none(Nullability::NullFirst),
+            }
+        });
+        self.array_end(n_pairs);
+        written.is_some()
     }
 
     /// One block with all items, as Java's `BinaryEncoder` writes arrays; an empty array has none.

@@ -1,5 +1,6 @@
 //! What a conversion writes to: the primitives that Avro and JSON have in common.
 
+use super::binary_text::BinaryText;
 use crate::schema::connect::Literal;
 use crate::value::UpdateDescription;
 
@@ -42,6 +43,11 @@ pub(crate) trait Emit {
     /// Text that needs no escaping in any format.
     fn ascii(&mut self, value: &[u8]);
     fn bytes(&mut self, value: &[u8]);
+    /// Bytes as a text.
+    fn binary_text(&mut self, value: &[u8], form: BinaryText);
+    /// A map of texts, given as a JSON object; `false` where it is none.
+    #[must_use]
+    fn string_map(&mut self, json: &str) -> bool;
     fn array_start(&mut self, length: usize);
     /// Before every item.
     fn array_item(&mut self, index: usize);
@@ -111,6 +117,16 @@ impl Emit for LiteralOut {
 
     fn bytes(&mut self, value: &[u8]) {
         self.literal = Some(Literal::Bytes(value.to_vec()));
+    }
+
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        let mut text = Vec::new();
+        form.append(value, &mut text);
+        self.ascii(&text);
+    }
+
+    fn string_map(&mut self, _: &str) -> bool {
+        true
     }
 
     fn array_start(&mut self, _: usize) {}

@@ -10,6 +10,7 @@ use super::plan::{Plan, topic_role};
 use super::records::Draft;
 use super::topics::topic_name;
 use crate::change::Change;
+use crate::config::ValueModes;
 use crate::disposition::{Diagnose, Disposition};
 use crate::record::{RecordBatch, TopicId, Topics};
 use crate::schema::Table;
@@ -18,8 +19,11 @@ use crate::schema::registry::RegistryError;
 
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
+    /// As in the source block.
+    pub connector: &'static str,
     pub topic_prefix: String,
     pub format: Format,
+    pub values: ValueModes,
     pub tombstones: bool,
     pub id_header: bool,
     /// Debezium's `__debezium.context.*` headers on every record: the connector's logical name,
@@ -195,6 +199,6 @@ fn context_headers(options: &EncodeOptions) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         header("__debezium.context.connectorLogicalName", &options.topic_prefix),
         header("__debezium.context.taskId", "0"),
-        header("__debezium.context.connectorName", "postgresql"),
+        header("__debezium.context.connectorName", options.connector),
     ]
 }

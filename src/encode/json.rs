@@ -1,5 +1,6 @@
 //! JSON as Kafka Connect's `JsonConverter` writes it.
 
+use super::binary_text::BinaryText;
 use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
 use crate::schema::jackson;
 use crate::value::UpdateDescription;
@@ -88,6 +89,18 @@ impl Emit for Json<'_> {
 
     fn bytes(&mut self, value: &[u8]) {
         jackson::write_base64(self.0, value);
+    }
+
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        self.0.push(b'"');
+        form.append(value, self.0);
+        self.0.push(b'"');
+    }
+
+    /// `JsonConverter` writes a map of texts as an object.
+    fn string_map(&mut self, json: &str) -> bool {
+        self.0.extend_from_slice(json.as_bytes());
+        true
     }
 
     fn array_start(&mut self, _: usize) {

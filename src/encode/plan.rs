@@ -3,11 +3,13 @@
 
 use super::SchemaIds;
 use super::avro::{self, AvroFormat};
-use super::convert::{self, Codec};
+use super::codec::Codec;
+use super::convert;
 use super::encoder::{EncodeError, EncodeOptions, Format};
 use super::json::JsonFormat;
 use super::row::{RowPlan, SourcePlan};
 use super::topics::topic_name;
+use crate::config::ValueModes;
 use crate::record::{TopicId, TopicRole, Topics};
 use crate::schema::avro::to_avro_schema;
 use crate::schema::connect::{ConnectSchema, Kind, Literal};
@@ -60,11 +62,11 @@ pub fn describe(options: &EncodeOptions, table: &Table) -> Result<Description, E
         .iter()
         .map(|column| {
             let default = column.default.as_ref()?;
-            convert::literal(&Codec::of(&column.data_type), default.as_value())
+            convert::literal(&Codec::of(&column.data_type, &options.values), default.as_value())
         })
         .collect();
     let topic = topic_name(&options.topic_prefix, &table.path);
-    let schemas = record_schemas(table, &topic, names, &defaults);
+    let schemas = record_schemas(table, &topic, names, &options.values, &defaults);
     Ok(Description { topic, schemas })
 }
 
@@ -109,13 +111,13 @@ impl Plan {
         let key = match &schemas.key {
             None => None,
             Some(schema) => Some(KeyPlan {
-                row: RowPlan::compile(&table.columns, &picked, schema.fields()),
+                row: RowPlan::compile(&table.columns, &picked, schema.fields(), &options.values),
                 frame: frame(schema, "key")?,
                 header_frame: Frame::json(schema),
             }),
         };
         let value_frame = frame(&schemas.value, "value")?;
-        let row = row_plan(table, &schemas.value);
+        let row = row_plan(table, &schemas.value, &options.values);
         let role = topic_role(table.shape);
         Ok(Self { topic: topics.intern(&topic, role), key, row, value_frame, source })
     }
@@ -130,19 +132,20 @@ pub(crate) fn topic_role(shape: Shape) -> TopicRole {
 
 /// How the columns are written: as the fields of the row's struct, or, of documents, as fields of
 /// the envelope itself.
-fn row_plan(table: &Table, value: &ConnectSchema) -> RowPlan {
+fn row_plan(table: &Table, value: &ConnectSchema, modes: &ValueModes) -> RowPlan {
     let all: Vec<usize> = (0..table.columns.len()).collect();
     let name = match table.shape {
         Shape::Rows => "after",
         Shape::Messages => "message",
         Shape::Documents => {
-            return RowPlan::compile(&table.columns, &all[DOCUMENT..], &value.fields()[DOCUMENT..]);
+            let fields = &value.fields()[DOCUMENT..];
+            return RowPlan::compile(&table.columns, &all[DOCUMENT..], fields, modes);
         }
     };
     let field = value.fields().iter().find(|field| field.name == name);
     let schema = &field.expect("every envelope has its row").schema;
     assert!(matches!(schema.kind, Kind::Struct(_)), "a row is a struct");
-    RowPlan::compile(&table.columns, &all, schema.fields())
+    RowPlan::compile(&table.columns, &all, schema.fields(), modes)
 }
 
 impl Frame {

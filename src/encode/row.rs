@@ -1,9 +1,11 @@
 //! The fields of a row, of a key, of a source block: compiled once, written many times.
 
-use super::convert::{self, Codec, Mismatch};
+use super::codec::Codec;
+use super::convert::{self, Mismatch};
 use super::emit::{Emit, Nullability, Wire, WireFormat};
 use super::encoder::EncodeError;
 use super::stand_in;
+use crate::config::ValueModes;
 use crate::schema::connect::{Field, Literal};
 use crate::schema::debezium::SNAPSHOT_DEFAULT;
 use crate::schema::{Column, SourceFieldKind, SourceFieldValue, SourceLayout, Table, jackson};
@@ -65,11 +67,16 @@ impl Misfit {
 
 impl RowPlan {
     /// `fields` are those of the columns in `picked`, in that order; there may be more behind them.
-    pub(crate) fn compile(columns: &[Column], picked: &[usize], fields: &[Field]) -> Self {
+    pub(crate) fn compile(
+        columns: &[Column],
+        picked: &[usize],
+        fields: &[Field],
+        modes: &ValueModes,
+    ) -> Self {
         let fields = picked.iter().zip(fields).enumerate();
         let fields = fields.map(|(index, (column, field))| FieldPlan {
             column: *column,
-            codec: Codec::of(&columns[*column].data_type),
+            codec: Codec::of(&columns[*column].data_type, modes),
             nullability: Nullability::of(field.schema.optional, field.schema.default.is_some()),
             default: field.schema.default.clone(),
             label: label(index, &field.name),

@@ -1,13 +1,17 @@
-//! Debezium's schemas of a table's records: key, value, envelope; in the default modes (decimal
-//! `precise`, time `adaptive`, binary `bytes`, interval `numeric`, hstore `json`; for MySQL's TIME
-//! `adaptive_time_microseconds`, for its unsigned BIGINT `long`).
+//! Debezium's schemas of a table's records: key, value, envelope; by the modes that the operator
+//! chose for values (`JdbcValueConverters.schemaBuilder` and its heirs).
 //!
 //! Defaults come in converted, because conversion belongs to the encoder above.
 
-use super::avro::{DECIMAL, DECIMAL_PRECISION, DECIMAL_SCALE};
+use super::avro::{
+    CONNECT_DATE, CONNECT_TIME, CONNECT_TIMESTAMP, DECIMAL, DECIMAL_PRECISION, DECIMAL_SCALE,
+};
 use super::connect::{ConnectSchema, Field, Kind, Literal};
 use super::names::NameAdjustment;
 use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, Table};
+use crate::config::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
+};
 
 /// `io.debezium.data.Envelope.SCHEMA_VERSION`.
 const ENVELOPE_VERSION: u32 = 2;
@@ -36,10 +40,11 @@ pub fn record_schemas(
     table: &Table,
     topic: &str,
     names: NameAdjustment,
+    modes: &ValueModes,
     defaults: &[Option<Literal>],
 ) -> RecordSchemas {
     let fields = table.columns.iter().zip(defaults).map(|(column, default)| {
-        let mut schema = column_schema(&column.data_type);
+        let mut schema = column_schema(&column.data_type, modes);
         schema.optional = column.optional;
         schema.default.clone_from(default);
         Field::new(names.field_name(&column.name), schema)
@@ -148,59 +153,61 @@ fn transaction_schema() -> ConnectSchema {
 
 /// The schema of a column of this type, required and without default.
 #[must_use]
-pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
+pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchema {
     use ConnectSchema as Schema;
+    let text = |name| Schema::semantic(Kind::String, name);
     match data_type {
         ColumnType::Bool => Schema::new(Kind::Boolean),
         ColumnType::Int16 => Schema::new(Kind::Int16),
         ColumnType::Int32 => Schema::new(Kind::Int32),
-        // Above 2^63 the number comes out negative, as `bigint.unsigned.handling.mode=long` has it.
-        ColumnType::Int64 | ColumnType::UInt64 => Schema::new(Kind::Int64),
+        ColumnType::Int64 => Schema::new(Kind::Int64),
+        ColumnType::UInt64 => match modes.bigint_unsigned {
+            // Above 2^63 the number comes out negative.
+            BigintUnsignedMode::Long => Schema::new(Kind::Int64),
+            BigintUnsignedMode::Precise => decimal_schema(0),
+        },
         ColumnType::Float32 => Schema::new(Kind::Float32),
         ColumnType::Float64 => Schema::new(Kind::Float64),
-        ColumnType::Decimal { precision, scale } => {
-            decimal_schema(*scale).parameter(DECIMAL_PRECISION, precision.to_string())
+        ColumnType::Decimal { .. } | ColumnType::Money { .. } | ColumnType::VariableDecimal => {
+            number_schema(data_type, modes.decimal)
         }
-        ColumnType::Money { scale } => decimal_schema(*scale),
-        ColumnType::VariableDecimal => variable_decimal_schema(),
         ColumnType::Text => Schema::new(Kind::String),
-        ColumnType::Bytes => Schema::new(Kind::Bytes),
+        ColumnType::Bytes => match modes.binary {
+            BinaryMode::Bytes => Schema::new(Kind::Bytes),
+            BinaryMode::Base64 | BinaryMode::Base64UrlSafe | BinaryMode::Hex => {
+                Schema::new(Kind::String)
+            }
+        },
         ColumnType::Bits { length } => Schema::semantic(Kind::Bytes, "io.debezium.data.Bits")
             .parameter("length", length.to_string()),
-        // An hstore is a JSON object in the default mode.
-        ColumnType::Json | ColumnType::Hstore => {
-            Schema::semantic(Kind::String, "io.debezium.data.Json")
+        ColumnType::Hstore if modes.hstore == HstoreMode::Map => {
+            Schema::new(Kind::Map(Box::new(Schema::new(Kind::String).optional())))
         }
-        ColumnType::Xml => Schema::semantic(Kind::String, "io.debezium.data.Xml"),
-        ColumnType::Uuid => Schema::semantic(Kind::String, "io.debezium.data.Uuid"),
-        ColumnType::Ltree => Schema::semantic(Kind::String, "io.debezium.data.Ltree"),
-        ColumnType::TsVector => Schema::semantic(Kind::String, "io.debezium.data.Tsvector"),
+        ColumnType::Json | ColumnType::Hstore => text("io.debezium.data.Json"),
+        ColumnType::Xml => text("io.debezium.data.Xml"),
+        ColumnType::Uuid => text("io.debezium.data.Uuid"),
+        ColumnType::Ltree => text("io.debezium.data.Ltree"),
+        ColumnType::TsVector => text("io.debezium.data.Tsvector"),
         // PostgreSQL's labels with commas are not escaped, so `allowed` is for people.
-        ColumnType::Enum { labels } => Schema::semantic(Kind::String, "io.debezium.data.Enum")
-            .parameter("allowed", labels.join(",")),
+        ColumnType::Enum { labels } => {
+            text("io.debezium.data.Enum").parameter("allowed", labels.join(","))
+        }
         ColumnType::EnumSet { labels } => {
-            Schema::semantic(Kind::String, "io.debezium.data.EnumSet")
-                .parameter("allowed", labels.join(","))
+            text("io.debezium.data.EnumSet").parameter("allowed", labels.join(","))
         }
         ColumnType::Year => Schema::semantic(Kind::Int32, "io.debezium.time.Year"),
-        ColumnType::Date => Schema::semantic(Kind::Int32, "io.debezium.time.Date"),
-        ColumnType::Time { precision: 0..=3 } => {
-            Schema::semantic(Kind::Int32, "io.debezium.time.Time")
-        }
-        ColumnType::Time { .. } | ColumnType::SignedTime { .. } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTime")
-        }
-        ColumnType::TimeTz { .. } => Schema::semantic(Kind::String, "io.debezium.time.ZonedTime"),
-        ColumnType::Timestamp { precision: 0..=3 } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.Timestamp")
-        }
-        ColumnType::Timestamp { .. } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTimestamp")
-        }
-        ColumnType::TimestampTz { .. } => {
-            Schema::semantic(Kind::String, "io.debezium.time.ZonedTimestamp")
-        }
-        ColumnType::Interval => Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration"),
+        ColumnType::Date
+        | ColumnType::Time { .. }
+        | ColumnType::SignedTime { .. }
+        | ColumnType::Timestamp { .. } => time_schema(data_type, modes.time),
+        ColumnType::TimeTz { .. } => text("io.debezium.time.ZonedTime"),
+        ColumnType::TimestampTz { .. } => text("io.debezium.time.ZonedTimestamp"),
+        ColumnType::Interval => match modes.interval {
+            IntervalMode::Numeric => {
+                Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
+            }
+            IntervalMode::String => text("io.debezium.time.Interval"),
+        },
         ColumnType::Point => point_schema(),
         ColumnType::Geometry => geometry_schema(),
         ColumnType::FloatVector => Schema::semantic(
@@ -208,13 +215,13 @@ pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
             "io.debezium.data.FloatVector",
         ),
         ColumnType::Array(element) => {
-            let mut items = column_schema(element);
+            let mut items = column_schema(element, modes);
             items.optional = element_optional(element);
             Schema::new(Kind::Array(Box::new(items)))
         }
         ColumnType::Struct(fields) => {
             let fields = fields.iter().map(|field| {
-                Field::new(field.name.as_str(), column_schema(&field.data_type).optional())
+                Field::new(field.name.as_str(), column_schema(&field.data_type, modes).optional())
             });
             Schema::new(Kind::Struct(fields.collect()))
         }
@@ -242,7 +249,49 @@ fn name_records(schema: &mut ConnectSchema, place: &str, names: NameAdjustment) 
         | Kind::Float32
         | Kind::Float64
         | Kind::String
-        | Kind::Bytes => {}
+        | Kind::Bytes
+        | Kind::Map(_) => {}
+    }
+}
+
+/// Dates and times without zone (`TemporalPrecisionMode`).
+fn time_schema(data_type: &ColumnType, mode: TimeMode) -> ConnectSchema {
+    let (kind, name) = match (data_type, mode) {
+        (ColumnType::Date, TimeMode::Connect) => (Kind::Int32, CONNECT_DATE),
+        (ColumnType::Date, TimeMode::Isostring) => (Kind::String, "io.debezium.time.IsoDate"),
+        (ColumnType::Date, _) => (Kind::Int32, "io.debezium.time.Date"),
+        (ColumnType::Timestamp { .. }, TimeMode::Connect) => (Kind::Int64, CONNECT_TIMESTAMP),
+        (ColumnType::Timestamp { .. }, TimeMode::Isostring) => {
+            (Kind::String, "io.debezium.time.IsoTimestamp")
+        }
+        (ColumnType::Timestamp { .. }, TimeMode::Nanoseconds) => {
+            (Kind::Int64, "io.debezium.time.NanoTimestamp")
+        }
+        (
+            ColumnType::Timestamp { precision: 0..=3 },
+            TimeMode::Adaptive | TimeMode::AdaptiveTimeMicroseconds,
+        ) => (Kind::Int64, "io.debezium.time.Timestamp"),
+        (ColumnType::Timestamp { .. }, _) => (Kind::Int64, "io.debezium.time.MicroTimestamp"),
+        (_, TimeMode::Connect) => (Kind::Int32, CONNECT_TIME),
+        (_, TimeMode::Isostring) => (Kind::String, "io.debezium.time.IsoTime"),
+        (_, TimeMode::Nanoseconds) => (Kind::Int64, "io.debezium.time.NanoTime"),
+        (ColumnType::Time { precision: 0..=3 }, TimeMode::Adaptive) => {
+            (Kind::Int32, "io.debezium.time.Time")
+        }
+        (_, _) => (Kind::Int64, "io.debezium.time.MicroTime"),
+    };
+    ConnectSchema::semantic(kind, name)
+}
+
+fn number_schema(data_type: &ColumnType, mode: DecimalMode) -> ConnectSchema {
+    match (mode, data_type) {
+        (DecimalMode::String, _) => ConnectSchema::new(Kind::String),
+        (DecimalMode::Double, _) => ConnectSchema::new(Kind::Float64),
+        (DecimalMode::Precise, ColumnType::Decimal { precision, scale }) => {
+            decimal_schema(*scale).parameter(DECIMAL_PRECISION, precision.to_string())
+        }
+        (DecimalMode::Precise, ColumnType::Money { scale }) => decimal_schema(*scale),
+        (DecimalMode::Precise, _) => variable_decimal_schema(),
     }
 }
 
@@ -298,7 +347,10 @@ fn update_description_schema() -> ConnectSchema {
     let array = |items| ConnectSchema::new(Kind::Array(Box::new(items))).optional();
     let fields = vec![
         Field::new("removedFields", array(ConnectSchema::new(Kind::String))),
-        Field::new("updatedFields", column_schema(&ColumnType::Json).optional()),
+        Field::new(
+            "updatedFields",
+            ConnectSchema::semantic(Kind::String, "io.debezium.data.Json").optional(),
+        ),
         Field::new("truncatedArrays", array(truncated)),
     ];
     ConnectSchema::semantic(

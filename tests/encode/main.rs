@@ -5,6 +5,7 @@
 
 mod avro;
 mod golden;
+mod modes;
 mod mongodb;
 mod mongodb_catalogue;
 mod mysql;

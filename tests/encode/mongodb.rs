@@ -59,6 +59,8 @@ impl Run {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            connector: "mongodb",
+            values: tailwater::config::ValueModes::default(),
         };
         let golden = Golden::read(Source::Mongodb, config);
         let mut topics: BTreeMap<String, (Vec<usize>, usize)> = BTreeMap::new();

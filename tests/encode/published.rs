@@ -47,11 +47,13 @@ impl Run {
         let registry = Registry::default();
         let topics = Arc::new(Topics::default());
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: config.prefix(source),
             format: match config {
                 Config::Default | Config::Deltas => Format::Json { schemas: true },
                 Config::Avro => Format::Avro,
             },
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: false,
             context_headers: false,

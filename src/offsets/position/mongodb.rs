@@ -86,6 +86,16 @@ impl ResumeToken {
         Some(self.data()?.cmp(other.data()?))
     }
 
+    /// Sorts before every token of that time. The server never made it, and never sees it.
+    ///
+    /// # Panics
+    /// Never: the text is short.
+    #[must_use]
+    pub fn before(cluster_time: u64) -> Self {
+        let digits = format!("{CLUSTER_TIME_PREFIX}{cluster_time:016X}");
+        Self::of_data(&digits).expect("18 digits are not too long")
+    }
+
     fn of_data(data: &str) -> Result<Self, ResumeTokenError> {
         let too_long = |_| ResumeTokenError("too long");
         let text = i32::try_from(data.len() + 1).map_err(too_long)?;
@@ -239,6 +249,8 @@ mod tests {
     fn tokens_are_ordered_as_the_stream_is() {
         let compare = |a: &str, b: &str| position(a, "rs0").compare(&position(b, "rs0"));
         assert_eq!(compare(IDLE, EVENT), Some(Ordering::Less), "a time comes before its events");
+        let before = ResumeToken::before(0x6B00_5F93_0000_0005).to_string();
+        assert_eq!(compare(&before, IDLE), Some(Ordering::Less));
         assert_eq!(compare(EVENT, NEXT), Some(Ordering::Less));
         assert_eq!(compare(NEXT, IDLE), Some(Ordering::Greater));
         assert_eq!(compare(NEXT, NEXT), Some(Ordering::Equal));
