@@ -95,6 +95,12 @@ impl Structure {
         serde_json::to_string(self).expect("names and kinds have a text")
     }
 
+    /// Whether [`Self::take_version`] would say so.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        self.grown
+    }
+
     /// Whether it has grown since it was last asked, so that records need a new version.
     pub fn take_version(&mut self) -> bool {
         if !std::mem::take(&mut self.grown) {
