@@ -354,7 +354,7 @@ impl MongodbSource {
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
         let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
-        let log_end = log_end(&facts, &from.lineage);
+        let log_end = log_end(&facts, &from);
         Ok(Started {
             checkpoint: self.checkpoint(&facts.identity, old, from, state),
             session: Box::new(MongodbSession::new(deployment, phase)),
@@ -439,13 +439,17 @@ fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {
     })
 }
 
-/// The log's end as of the start, for comparisons only: it sorts before every token of its time, so
-/// whatever reaches it has left everything older behind. (Tokens of idle streams stand at the last
-/// entry's own time, so a later one would not be reached until something is written.)
-fn log_end(facts: &ServerFacts, lineage: &str) -> MongodbPosition {
+/// The log's end as of the start, for comparisons only. It sorts before every token of its time,
+/// so whatever reaches it has left everything older behind: a stream that has looked at the last
+/// entry stands at its bare time, or at its event. One that was opened when that entry was still to
+/// come has that very time as its beginning; there it is the event that has to be reached, or
+/// whatever comes next.
+fn log_end(facts: &ServerFacts, from: &MongodbPosition) -> MongodbPosition {
     let time = cluster_time(facts.applied);
-    let token = ResumeToken::before(time);
-    MongodbPosition { token, cluster_time: Some(time), lineage: lineage.to_owned() }
+    let is_beginning = from.token.cluster_time() == Some(time);
+    let behind = is_beginning.then(|| from.token.behind_its_time()).flatten();
+    let token = behind.unwrap_or_else(|| ResumeToken::before(time));
+    MongodbPosition { token, cluster_time: Some(time), lineage: from.lineage.clone() }
 }
 
 fn now_us() -> i64 {

@@ -3,6 +3,8 @@
 mod basics;
 mod binlog_text;
 mod canonical;
+mod chain;
+mod failover;
 mod faults;
 mod gone;
 mod kinds;
