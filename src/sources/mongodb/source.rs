@@ -334,6 +334,7 @@ impl MongodbSource {
             filter: self.config.collections.clone(),
             fields: self.config.fields.clone(),
             form: self.config.documents,
+            structures: std::collections::BTreeMap::new(),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
