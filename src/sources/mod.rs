@@ -13,6 +13,7 @@ pub mod postgres;
 mod progress;
 
 mod net;
+mod snapshot_marks;
 mod tls;
 
 use std::future::Future;

@@ -56,7 +56,6 @@ pub mod text;
 pub mod types;
 
 mod auth;
-mod gtid_wire;
 mod handshake;
 mod hints;
 mod inspect;
