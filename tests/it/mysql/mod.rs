@@ -11,6 +11,7 @@ mod modes;
 mod mysqlbinlog;
 mod oracle;
 mod reading;
+mod replica;
 mod rows;
 mod snapshot;
 mod start_checks;
