@@ -72,6 +72,7 @@ mod plan;
 mod prepared;
 mod reading;
 mod row;
+mod row_count;
 mod rows_follow;
 mod statement;
 mod table_maps;
