@@ -27,6 +27,7 @@ use crate::sinks::Sink;
 use crate::sinks::file::{FileSink, StdoutSink};
 use crate::sinks::kafka::KafkaSink;
 use crate::sources::Source;
+use crate::sources::mongodb::MongodbSource;
 use crate::sources::mysql::MysqlSource;
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::postgres::PostgresSource;
@@ -134,6 +135,12 @@ impl App {
             )),
             SourceConfig::Mysql(mysql) => mysql_source(Flavor::Mysql, mysql, &config),
             SourceConfig::Mariadb(mysql) => mysql_source(Flavor::Mariadb, mysql, &config),
+            SourceConfig::Mongodb(mongodb) => Box::new(MongodbSource::new(
+                mongodb.clone(),
+                config.snapshot.clone(),
+                config.pipeline.clone(),
+                config.topic_prefix.clone(),
+            )),
         };
         let registry = match &config.format {
             FormatConfig::Avro(registry) => {
@@ -159,6 +166,7 @@ fn connector(source: &SourceConfig) -> &'static str {
         SourceConfig::Postgres(_) => "postgresql",
         SourceConfig::Mysql(_) => Flavor::Mysql.key(),
         SourceConfig::Mariadb(_) => Flavor::Mariadb.key(),
+        SourceConfig::Mongodb(_) => "mongodb",
     }
 }
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, LogPosition,
-    SnapshotMode, TimeMode, Tinyint1Mode, TlsMode, UnmappedTypes, ValueModes,
+    BigintUnsignedMode, BinaryMode, DecimalMode, DocumentForm, FullDocument, HstoreMode,
+    IntervalMode, LogPosition, PreImages, SnapshotMode, TimeMode, Tinyint1Mode, TlsMode,
+    UnmappedTypes, ValueModes,
 };
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -13,6 +14,12 @@ pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) const POSTGRES_PORT: u16 = 5432;
 pub(super) const MYSQL_PORT: u16 = 3306;
 pub(super) const LOG_POSITION: LogPosition = LogPosition::Auto;
+pub(super) const FULL_DOCUMENT: FullDocument = FullDocument::Lookup;
+pub(super) const PRE_IMAGES: PreImages = PreImages::Off;
+pub(super) const DOCUMENT_FORM: DocumentForm = DocumentForm::Text;
+pub(super) const AWAIT_TIME: Duration = Duration::from_secs(1);
+/// Three times what a document may be (before, after, and what changed), and room to spare.
+pub(super) const EVENT_BYTES_MAX: u64 = 64 << 20;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 use super::binary_text::BinaryText;
 use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
 use super::string_map;
+use crate::value::UpdateDescription;
 
 /// Confluent's framing: a zero, then the schema's number, big-endian.
 pub(crate) fn frame(schema_id: u32) -> Vec<u8> {
@@ -27,6 +28,19 @@ impl Avro<'_> {
     #[inline]
     fn length(&mut self, length: usize) {
         self.int(i64::try_from(length).expect("a slice is shorter than i64::MAX"));
+    }
+
+    /// An array that is null where it is empty.
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        if items.is_empty() {
+            return self.none(Nullability::NullFirst);
+        }
+        self.some(Nullability::NullFirst);
+        self.array_start(items.len());
+        for item in items {
+            write(self, item);
+        }
+        self.array_end(items.len());
     }
 }
 
@@ -182,6 +196,21 @@ impl Emit for Avro<'_> {
             }
             None => self.none(Nullability::NullFirst),
         }
+    }
+
+    fn update_description(&mut self, update: &UpdateDescription<'_>) {
+        self.list(update.removed, |out, name| out.text(name));
+        match update.updated {
+            Some(fields) => {
+                self.some(Nullability::NullFirst);
+                self.text(fields);
+            }
+            None => self.none(Nullability::NullFirst),
+        }
+        self.list(update.truncated, |out, array| {
+            out.text(array.field);
+            out.int(i64::from(array.new_size));
+        });
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) enum Codec {
         element: Box<Codec>,
         nullability: Nullability,
     },
+    UpdateDescription,
 }
 
 impl Codec {
@@ -119,6 +120,7 @@ impl Codec {
                 element: Box::new(Self::of(element, modes)),
                 nullability: Nullability::of(element_optional(element), false),
             },
+            ColumnType::UpdateDescription => Self::UpdateDescription,
         }
     }
 
@@ -171,6 +173,7 @@ impl Codec {
             Self::Geometry => "a geometry",
             Self::FloatVector => "a vector of floating point numbers",
             Self::Array { .. } => "an array",
+            Self::UpdateDescription => "an update's description",
         }
     }
 }

@@ -107,6 +107,9 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             out.geometry(geometry::referenced(wkb, srid));
         }
         (Codec::FloatVector, Value::Bytes(bytes)) => return write_floats(bytes, out),
+        (Codec::UpdateDescription, Value::UpdateDescription(update)) => {
+            out.update_description(update);
+        }
         (Codec::Array { element, nullability }, Value::Array(items)) => {
             out.array_start(items.len());
             for (index, item) in items.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::binary_text::BinaryText;
 use crate::schema::connect::Literal;
+use crate::value::UpdateDescription;
 
 /// Whether a value may be null, and which branch of Avro's union null then is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) trait Emit {
     fn point(&mut self, x: f64, y: f64, shape: Shape<'_>);
     /// `io.debezium.data.geometry.Geometry`.
     fn geometry(&mut self, shape: Shape<'_>);
+    /// `io.debezium.connector.mongodb.changestream.updatedescription`
+    fn update_description(&mut self, update: &UpdateDescription<'_>);
 }
 
 /// A format of records: primitives, and what stands around fields.
@@ -133,4 +136,5 @@ impl Emit for LiteralOut {
     fn variable_decimal(&mut self, _: i32, _: &[u8]) {}
     fn point(&mut self, _: f64, _: f64, _: Shape<'_>) {}
     fn geometry(&mut self, _: Shape<'_>) {}
+    fn update_description(&mut self, _: &UpdateDescription<'_>) {}
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use super::SchemaIds;
 use super::avro::AvroFormat;
 use super::json::JsonFormat;
-use super::plan::Plan;
+use super::plan::{Plan, topic_role};
 use super::records::Draft;
 use super::topics::topic_name;
 use crate::change::Change;
 use crate::config::ValueModes;
 use crate::disposition::{Diagnose, Disposition};
-use crate::record::{RecordBatch, TopicId, TopicRole, Topics};
+use crate::record::{RecordBatch, TopicId, Topics};
+use crate::schema::Table;
 use crate::schema::jackson;
 use crate::schema::registry::RegistryError;
-use crate::schema::{Shape, Table};
 
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
@@ -175,11 +175,7 @@ impl Encoder {
         if topic.len() > TOPIC_NAME_MAX {
             return Err(EncodeError::TopicTooLong { table: name(), topic });
         }
-        let role = match table.shape {
-            Shape::Rows => TopicRole::Data,
-            Shape::Messages => TopicRole::Auxiliary,
-        };
-        let id = self.topics.intern(&topic, role);
+        let id = self.topics.intern(&topic, topic_role(table.shape));
         let owner = self.owners.entry(id).or_insert_with(|| table.path.clone());
         if *owner != table.path {
             let other = owner.join(".");

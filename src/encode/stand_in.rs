@@ -7,7 +7,7 @@ use super::datetime;
 use super::decimal_text::plain;
 use super::emit::{Emit, Nullability};
 use super::geometry::{self, point_wkb};
-use crate::value::Decimal;
+use crate::value::{Decimal, UpdateDescription};
 
 /// `unavailable.value.placeholder`: stands for a value that the log did not repeat.
 pub(crate) const UNAVAILABLE: &str = "__debezium_unavailable_value";
@@ -59,6 +59,7 @@ pub(crate) fn write_zero<E: Emit>(codec: &Codec, out: &mut E) {
             out.array_start(0);
             out.array_end(0);
         }
+        Codec::UpdateDescription => out.update_description(&update(None)),
     }
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn placeholder<E: Emit>(codec: &Codec, out: &mut E) -> Result<(), Mis
         Codec::VariableDecimal => out.variable_decimal(0, UNAVAILABLE.as_bytes()),
         Codec::Geometry => out.geometry(geometry::unreferenced(UNAVAILABLE.as_bytes())),
         Codec::Array { element, nullability } => array_placeholder(element, *nullability, out),
+        Codec::UpdateDescription => out.update_description(&update(Some(UNAVAILABLE))),
         Codec::Bool
         | Codec::Int16
         | Codec::Int32
@@ -163,10 +165,15 @@ fn array_placeholder<E: Emit>(element: &Codec, nullability: Nullability, out: &m
         | Codec::DecimalText { .. }
         | Codec::VariableDecimal
         | Codec::Geometry
-        | Codec::Array { .. } => write_all([()].into_iter(), nullability, out, |(), out| {
+        | Codec::Array { .. }
+        | Codec::UpdateDescription => write_all([()].into_iter(), nullability, out, |(), out| {
             placeholder(element, out).expect("these have a placeholder of their own");
         }),
     }
+}
+
+fn update(updated: Option<&str>) -> UpdateDescription<'_> {
+    UpdateDescription { removed: &[], updated, truncated: &[] }
 }
 
 fn write_all<E: Emit, T>(

@@ -21,6 +21,10 @@ const SNAPSHOT_MARKERS: &str =
 /// The marker of a streamed row, and the schema's default.
 pub(crate) const SNAPSHOT_DEFAULT: &str = "false";
 
+/// Columns of [`Shape::Documents`], and the first one behind the key.
+const DOCUMENT_COLUMNS: usize = 3;
+pub(crate) const DOCUMENT: usize = 1;
+
 /// The schemas of a table's records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordSchemas {
@@ -49,6 +53,7 @@ pub fn record_schemas(
     match table.shape {
         Shape::Rows => rows(table, &names.schema_name(topic), fields),
         Shape::Messages => messages(table, fields),
+        Shape::Documents => documents(table, &names.schema_name(topic), fields),
     }
 }
 
@@ -87,6 +92,26 @@ fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
         Field::new("message", record("Message", fields)),
     ];
     RecordSchemas { key: Some(key), value: record("MessageValue", value) }
+}
+
+/// `MongoDbSchema`: no version, no microseconds, and `op` may be null. `before` and `after` are of
+/// the document's schema, whatever that is.
+fn documents(table: &Table, prefix: &str, fields: Vec<Field>) -> RecordSchemas {
+    let key_fields: Vec<Field> = table.key.iter().map(|index| fields[*index].clone()).collect();
+    let key = ConnectSchema::record(format!("{prefix}.Key"), key_fields);
+    let [_, document, update]: [Field; DOCUMENT_COLUMNS] =
+        fields.try_into().expect("a table of documents has three columns");
+    let envelope = vec![
+        Field::new("before", document.schema.clone()),
+        Field::new("after", document.schema),
+        Field::new("updateDescription", update.schema),
+        Field::new("source", source_schema(&table.source)),
+        Field::new("op", ConnectSchema::new(Kind::String).optional()),
+        Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
+        Field::new("transaction", transaction_schema()),
+    ];
+    let value = ConnectSchema::record(format!("{prefix}.Envelope"), envelope);
+    RecordSchemas { key: Some(key), value }
 }
 
 fn source_schema(layout: &SourceLayout) -> ConnectSchema {
@@ -186,6 +211,7 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
             items.optional = element_optional(element);
             Schema::new(Kind::Array(Box::new(items)))
         }
+        ColumnType::UpdateDescription => update_description_schema(),
     }
 }
 
@@ -267,4 +293,29 @@ fn geometry_schema() -> ConnectSchema {
     ];
     ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.geometry.Geometry")
         .documented("Geometry")
+}
+
+/// `MongoDbSchema.UPDATED_DESCRIPTION_SCHEMA`
+fn update_description_schema() -> ConnectSchema {
+    let truncated = vec![
+        Field::new("field", ConnectSchema::new(Kind::String)),
+        Field::new("size", ConnectSchema::new(Kind::Int32)),
+    ];
+    let truncated = ConnectSchema::semantic(
+        Kind::Struct(truncated),
+        "io.debezium.connector.mongodb.changestream.truncatedarray",
+    );
+    let array = |items| ConnectSchema::new(Kind::Array(Box::new(items))).optional();
+    let fields = vec![
+        Field::new("removedFields", array(ConnectSchema::new(Kind::String))),
+        Field::new(
+            "updatedFields",
+            ConnectSchema::semantic(Kind::String, "io.debezium.data.Json").optional(),
+        ),
+        Field::new("truncatedArrays", array(truncated)),
+    ];
+    ConnectSchema::semantic(
+        Kind::Struct(fields),
+        "io.debezium.connector.mongodb.changestream.updatedescription",
+    )
 }

@@ -55,7 +55,7 @@ impl Setup {
         Self::of_source(database, source)
     }
 
-    fn of_source(pipeline: &str, source: Value) -> Self {
+    pub(crate) fn of_source(pipeline: &str, source: Value) -> Self {
         let folder = new_folder("tailwater");
         let admin = free_port();
         let config = json!({

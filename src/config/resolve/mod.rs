@@ -6,6 +6,7 @@
 mod checks;
 mod format;
 mod kafka;
+mod mongodb;
 mod mysql;
 mod postgres;
 mod rest;
@@ -17,6 +18,7 @@ use super::written::{self, Written};
 use super::{Config, SourceConfig, ValueModes};
 use checks::Checks;
 pub(super) use format::percent_decode;
+pub(super) use mongodb::servers as mongodb_servers;
 
 /// The configuration, and what is allowed but worth a warning.
 pub(super) fn resolve(
@@ -80,6 +82,9 @@ fn source(
         written::Source::Mariadb(mysql) => {
             let values = mysql::values(checks, mysql::MARIADB, mysql.values.as_ref());
             (SourceConfig::Mariadb(mysql::resolve(checks, mysql::MARIADB, *mysql)), values)
+        }
+        written::Source::Mongodb(mongodb) => {
+            (SourceConfig::Mongodb(mongodb::resolve(checks, *mongodb)), ValueModes::default())
         }
     }
 }

@@ -6,7 +6,8 @@ use super::checks::{Checks, at_least};
 use super::source::{self, Kind};
 use crate::config::{LogPosition, MysqlConfig, TimeMode, ValueModes, defaults, written};
 
-pub(super) const MYSQL: Kind = Kind { key: "mysql", table: "database.table", example: "shop" };
+pub(super) const MYSQL: Kind =
+    Kind { key: "mysql", list: "tables", table: "database.table", example: "shop" };
 pub(super) const MARIADB: Kind = Kind { key: "mariadb", ..MYSQL };
 
 pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mysql) -> MysqlConfig {

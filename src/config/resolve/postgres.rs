@@ -9,7 +9,8 @@ use crate::config::{
     PostgresConfig, PublicationConfig, UnmappedTypes, ValueModes, defaults, written,
 };
 
-const KIND: Kind = Kind { key: "postgres", table: "schema.table", example: "public" };
+const KIND: Kind =
+    Kind { key: "postgres", list: "tables", table: "schema.table", example: "public" };
 
 /// NAMEDATALEN - 1.
 pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;

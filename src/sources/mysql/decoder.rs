@@ -83,6 +83,10 @@ pub struct Decoder {
     pub(super) maps: TableMaps,
     /// Where the log is: the end of the last event.
     pub(super) at: BinlogFile,
+    /// When that file was begun; 0 until its first event says so.
+    pub(super) begun: u32,
+    /// The file that the checkpoint is in, and when it was begun.
+    pub(super) expected: Option<(String, u32)>,
     pub(super) done: Done,
     /// The open transaction.
     pub(super) group: Option<Group>,
@@ -111,7 +115,14 @@ impl Decoder {
         let at = match &config.resume_from {
             Position::Mysql(position) => position.read_from().clone(),
             Position::Mariadb(position) => position.file.clone(),
-            Position::Postgres(_) => BinlogFile { name: String::new(), offset: 0 },
+            Position::Postgres(_) | Position::Mongodb(_) => {
+                BinlogFile { name: String::new(), offset: 0 }
+            }
+        };
+        let expected = match &config.resume_from {
+            Position::Mysql(position) => Some((position.file.name.clone(), position.begun)),
+            Position::Mariadb(position) => Some((position.file.name.clone(), position.begun)),
+            Position::Postgres(_) | Position::Mongodb(_) => None,
         };
         let done = Done::up_to(&config.resume_from);
         Ok(Self {
@@ -123,6 +134,8 @@ impl Decoder {
             include_query: config.include_query,
             maps: TableMaps::default(),
             at,
+            begun: 0,
+            expected: expected.filter(|(_, begun)| *begun != 0),
             done: done.ok_or(DecodeError::Snapshot("the position is not a binlog's"))?,
             group: None,
             prepared: PreparedSet::new(PREPARED_BYTES_MAX),
@@ -222,9 +235,13 @@ impl Decoder {
         DecodeError::Parse { at: self.place(), source }
     }
 
-    pub(super) fn report(&self, out: &mut dyn ChangeHandler) {
+    fn position(&self) -> Position {
         let oldest = self.prepared.oldest().map(|prepared| &prepared.group.restart);
-        out.progress(Progress::Stream(self.done.position(&self.at, oldest)));
+        self.done.position(&self.at, self.begun, oldest)
+    }
+
+    pub(super) fn report(&self, out: &mut dyn ChangeHandler) {
+        out.progress(Progress::Stream(self.position()));
     }
 }
 
@@ -256,7 +273,7 @@ impl Decode for Decoder {
             (Stage::SnapshotEnd, Some(snapshot)) => {
                 snapshot.decode(raw, arena, &mut self.tables, out)?;
                 self.with.snapshot = None;
-                out.progress(Progress::SnapshotComplete(self.done.position(&self.at, None)));
+                out.progress(Progress::SnapshotComplete(self.position()));
                 Ok(())
             }
         }

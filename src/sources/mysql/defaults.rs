@@ -142,7 +142,8 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Interval(_)
         | Value::Point { .. }
         | Value::Geometry { .. }
-        | Value::Array(_) => return None,
+        | Value::Array(_)
+        | Value::UpdateDescription(_) => return None,
     })
 }
 

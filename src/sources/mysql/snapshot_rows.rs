@@ -227,7 +227,7 @@ impl SnapshotRows {
                 op: Op::Read,
                 before: None,
                 after: Some(row),
-                source: slots(&place, context.arena),
+                source: &slots(&place),
                 id,
                 raw: payload,
             }),
