@@ -8,6 +8,7 @@ mod failover;
 mod faults;
 mod gone;
 mod kinds;
+mod known;
 mod literals;
 mod login;
 mod modes;
