@@ -108,6 +108,8 @@ pub enum SourceError {
     Purged { missing: String },
     #[error("resume: {extra} was read, and this server does not have it")]
     Diverged { extra: String },
+    #[error("resume at {endpoint}: it is a replica that does not have {missing} yet")]
+    Behind { endpoint: String, missing: String },
     #[error("resume at {file}:{position}: the server threw this file away")]
     FileGone { file: String, position: u64, oldest: String },
     #[error("resume at {file}:{position}: the server's log ends before it, at {end}")]
@@ -191,6 +193,8 @@ impl Diagnose for SourceError {
             Self::Login { source, .. }
             | Self::Statement { source, .. }
             | Self::DumpRefused { source, .. } => of_server(source),
+            // It comes nearer by itself; the retry budget ends the wait for what never comes.
+            Self::Behind { .. } => Disposition::Reconnect,
             // A damaged event may have been damaged on its way; the run begins again before it, and
             // the retry budget ends it when the file itself is damaged.
             Self::Checksum { .. } => Disposition::Reconnect,
