@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kafka::Kafka;
+use super::mongodb::Mongo;
 use super::mysql::Server;
 use super::postgres::Database;
 use super::process::{Process, Spec, code};
@@ -51,6 +52,16 @@ impl Setup {
         let source = json!({ server.kind.name(): {
             "host": server.socket(), "user": "root",
             "tables": { "include": [format!("{database}.*")] },
+        } });
+        Self::of_source(database, source)
+    }
+
+    /// JSON lines to standard output, every collection of one database.
+    pub(crate) fn mongodb(mongo: &Mongo, database: &str) -> Self {
+        let source = json!({ "mongodb": {
+            "uri": mongo.uri,
+            "collections": { "include": [format!("{database}.*")] },
+            "await_time": "200ms",
         } });
         Self::of_source(database, source)
     }

@@ -292,9 +292,10 @@ fn another_deployment_and_a_lost_oplog_are_refused() {
     setup.set("source.mongodb.uri", other.uri.as_str());
     setup.fails(exit::SOURCE, &["resume at", "replica set rs0 (id ", "offsets reset"]);
     setup.set("source.mongodb.uri", mongo.uri.as_str());
+    // The log keeps its last entry, which may be the very one that comes next.
     insert(&mongo, &database, "a", doc! { "_id": 2 });
-    mongo.forget_log();
     insert(&mongo, &database, "a", doc! { "_id": 3 });
+    mongo.forget_log();
     let said = ["does not reach back", "replSetResizeOplog", "offsets reset"];
     let ended = setup.fails(exit::SOURCE, &said);
     assert_eq!(ops(&ended), "", "never from now on");
@@ -317,7 +318,8 @@ fn a_login_that_fails_and_a_right_that_is_missing_are_told_with_what_mends_them(
     let database = database(&mongo);
     let mut setup = setup(&mongo, &database);
     setup.set("source.mongodb.uri", uri_as(&mongo, "app:wrong-canary@"));
-    let ended = setup.fails(exit::SOURCE, &["log in to", "`app`", "source.mongodb.password"]);
+    let ended =
+        setup.fails(exit::SOURCE, &["log in to", "`app`", "source.mongodb.user", "authSource"]);
     assert!(!ended.stderr.contains("canary"));
     setup.set("source.mongodb.uri", uri_as(&mongo, "one:secret@"));
     let grant = "db.getSiblingDB(\"admin\").grantRolesToUser(\"one\", [{ role: \"readAnyDatabase\", db: \"admin\" }])";
@@ -357,4 +359,47 @@ fn servers_that_are_away_are_waited_for() {
     );
     setup.set("delivery.retry_budget", "1s");
     setup.fails(exit::SOURCE, &["reach 127.0.0.1:9", "net.bindIp"]);
+}
+
+/// Files of an authority and of a certificate for `name`, by the folder that they are in.
+fn certificate(name: &str) -> std::path::PathBuf {
+    let folder = crate::support::new_folder("mongo-tls");
+    let openssl = |arguments: &str| {
+        let mut command = std::process::Command::new("openssl");
+        let made = command.args(arguments.split(' ')).current_dir(&folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
+    );
+    openssl(&format!(
+        "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout server.key -out server.csr"
+    ));
+    std::fs::write(folder.join("san"), format!("subjectAltName={name}")).unwrap();
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.pem",
+    );
+    folder
+}
+
+#[test]
+fn a_server_without_a_certificate_that_is_trusted_is_refused() {
+    let test = "a_server_without_a_certificate_that_is_trusted_is_refused";
+    let folder = certificate("IP:127.0.0.1");
+    let tls = Some((folder.join("server.pem"), folder.join("server.key")));
+    let Some(mongo) = Mongo::alone(Options { tls, ..Options::default() }, test) else { return };
+    let database = database(&mongo);
+    let mut setup = setup(&mongo, &database);
+    let uri = |rest: &str| {
+        let base = format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", mongo.port());
+        format!("{base}&serverSelectionTimeoutMS=2000{rest}")
+    };
+    setup.set("delivery.retry_budget", "1s");
+    setup.set("source.mongodb.uri", uri("&tls=true"));
+    setup.fails(exit::SOURCE, &["agree on TLS", "tlsCAFile"]);
+    setup.set("source.mongodb.uri", uri(""));
+    setup.fails(exit::SOURCE, &["reach 127.0.0.1"]);
+    let ca = folder.join("ca.pem");
+    setup.set("source.mongodb.uri", uri(&format!("&tls=true&tlsCAFile={}", ca.display())));
+    assert_eq!(ops(&setup.catch_up()), "r");
 }
