@@ -101,7 +101,7 @@ pub enum SourceError {
     )]
     OtherServer { endpoint: String, expected: String, found: String },
     #[error("resume from {flavor}: the checkpoint is at {position}, a place of another source")]
-    ForeignPosition { position: Position, flavor: Flavor },
+    ForeignPosition { position: Box<Position>, flavor: Flavor },
     #[error("resume at {endpoint}: the checkpoint speaks GTIDs, and the server has none")]
     GtidsOff { endpoint: String, flavor: Flavor, found: String },
     #[error("resume: the server threw away transactions that were not read yet: {missing}")]

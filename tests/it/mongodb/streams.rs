@@ -183,7 +183,8 @@ fn three_quick_updates_have_their_own_documents_with_images() {
         let mut setup = run.setup.clone();
         setup.set("source.mongodb.full_document", full_document);
         let ended = setup.catch_up();
-        let versions = ended.lines().iter().map(|line| {
+        let lines = ended.lines();
+        let versions = lines.iter().map(|line| {
             let after: Value =
                 serde_json::from_str(line["value"]["after"].as_str().unwrap()).unwrap();
             after["v"].to_string()
