@@ -13,5 +13,6 @@ mod published;
 mod records;
 mod registry;
 mod round_trip;
+mod structured;
 mod tables;
 mod values;
