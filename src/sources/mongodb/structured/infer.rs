@@ -115,14 +115,16 @@ impl Growth {
         let mut kind = None;
         for value in array.values() {
             let value = value?;
-            match &mut kind {
-                Some(kind) => {
-                    if !self.fit(kind, &value, level)? {
-                        return Ok(Kind::Json);
-                    }
+            let fits = match &mut kind {
+                Some(kind) => self.fit(kind, &value, level)?,
+                None if is_typed(&value)? => {
+                    kind = Some(self.first(&value, level)?);
+                    true
                 }
-                None if is_typed(&value)? => kind = Some(self.first(&value, level)?),
-                None => {}
+                None => true,
+            };
+            if !fits {
+                return Ok(Kind::Json);
             }
         }
         Ok(kind.map_or(Kind::Json, |kind| Kind::Array(Box::new(kind))))
