@@ -42,12 +42,14 @@ fn transcoder() -> Transcoder {
     let options = EncodeOptions {
         topic_prefix: "shop".to_owned(),
         format: Format::Avro,
+        connector: "mongodb",
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: true,
         context_headers: false,
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
-    let letters = DeadLetters { policy: DeadLetterPolicy::Stop, topic: TopicId(u32::MAX) };
+    let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };
     let decoder = Box::new(decode_events::decoder());
     Transcoder::new(decoder, encoder, letters, Arc::new(Stats::default()))
 }

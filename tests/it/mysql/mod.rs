@@ -3,9 +3,12 @@
 mod basics;
 mod binlog_text;
 mod canonical;
+mod chain;
+mod failover;
 mod faults;
 mod gone;
 mod kinds;
+mod known;
 mod literals;
 mod login;
 mod modes;
