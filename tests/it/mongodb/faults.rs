@@ -175,6 +175,8 @@ fn run(mongo: &Mongo, after: After) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut workload = Workload::new(mongo, &database, seed, after == After::Images);
     workload.run(60);
+    // What was gone before the snapshot is in no topic.
+    workload.gone.clear();
     let mut pipeline = Pipeline::start(mongo, &database, after);
     for round in 0..n_kills.max(n_cuts) {
         std::thread::scope(|scope| {

@@ -238,8 +238,15 @@ fn elections_and_killed_cursors_cost_nothing() {
         n += 1;
         arrives(&tailwater, usize::try_from(n).unwrap());
     }
-    // A stop between two runs would be told with the error of the last.
-    tailwater.says("streaming", seconds(20));
+    // A stop between two runs would be told with the error of the last; the ordered one comes with
+    // the next batch.
+    let on = eventually(seconds(20), || {
+        let said = tailwater.said();
+        let count = |what: &str| said.matches(what).count();
+        let met = said.contains("11602") && count("\"streaming\"") > count("going on from");
+        met.then_some(())
+    });
+    assert!(on.is_some(), "{}", tailwater.said());
     tailwater.ready();
     let ended = tailwater.stop().expect(0, &[]);
     let lines = ended.lines();
