@@ -202,12 +202,7 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
         | ColumnType::Timestamp { .. } => time_schema(data_type, modes.time),
         ColumnType::TimeTz { .. } => text("io.debezium.time.ZonedTime"),
         ColumnType::TimestampTz { .. } => text("io.debezium.time.ZonedTimestamp"),
-        ColumnType::Interval => match modes.interval {
-            IntervalMode::Numeric => {
-                Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
-            }
-            IntervalMode::String => text("io.debezium.time.Interval"),
-        },
+        ColumnType::Interval => interval_schema(modes.interval),
         ColumnType::Point => point_schema(),
         ColumnType::Geometry => geometry_schema(),
         ColumnType::FloatVector => Schema::semantic(
@@ -226,6 +221,15 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
             Schema::new(Kind::Struct(fields.collect()))
         }
         ColumnType::UpdateDescription => update_description_schema(),
+    }
+}
+
+fn interval_schema(mode: IntervalMode) -> ConnectSchema {
+    match mode {
+        IntervalMode::Numeric => {
+            ConnectSchema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
+        }
+        IntervalMode::String => ConnectSchema::semantic(Kind::String, "io.debezium.time.Interval"),
     }
 }
 
