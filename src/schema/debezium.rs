@@ -8,7 +8,7 @@ use super::avro::{
 };
 use super::connect::{ConnectSchema, Field, Kind, Literal};
 use super::names::NameAdjustment;
-use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, Table};
+use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, StructField, Table};
 use crate::config::{
     BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
 };
@@ -202,7 +202,12 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
         | ColumnType::Timestamp { .. } => time_schema(data_type, modes.time),
         ColumnType::TimeTz { .. } => text("io.debezium.time.ZonedTime"),
         ColumnType::TimestampTz { .. } => text("io.debezium.time.ZonedTimestamp"),
-        ColumnType::Interval => interval_schema(modes.interval),
+        ColumnType::Interval => match modes.interval {
+            IntervalMode::Numeric => {
+                Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
+            }
+            IntervalMode::String => text("io.debezium.time.Interval"),
+        },
         ColumnType::Point => point_schema(),
         ColumnType::Geometry => geometry_schema(),
         ColumnType::FloatVector => Schema::semantic(
@@ -214,23 +219,17 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
             items.optional = element_optional(element);
             Schema::new(Kind::Array(Box::new(items)))
         }
-        ColumnType::Struct(fields) => {
-            let fields = fields.iter().map(|field| {
-                Field::new(field.name.as_str(), column_schema(&field.data_type, modes).optional())
-            });
-            Schema::new(Kind::Struct(fields.collect()))
-        }
+        ColumnType::Struct(fields) => struct_schema(fields, modes),
         ColumnType::UpdateDescription => update_description_schema(),
     }
 }
 
-fn interval_schema(mode: IntervalMode) -> ConnectSchema {
-    match mode {
-        IntervalMode::Numeric => {
-            ConnectSchema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
-        }
-        IntervalMode::String => ConnectSchema::semantic(Kind::String, "io.debezium.time.Interval"),
-    }
+/// Its name is its place, which [`name_records`] knows.
+fn struct_schema(fields: &[StructField], modes: &ValueModes) -> ConnectSchema {
+    let fields = fields.iter().map(|field| {
+        Field::new(field.name.as_str(), column_schema(&field.data_type, modes).optional())
+    });
+    ConnectSchema::new(Kind::Struct(fields.collect()))
 }
 
 /// Calls the records of a column by their place, as `MongoDataConverter` does: the name of the record

@@ -15,6 +15,7 @@ use crate::sources::mysql::done::{Gtid, Kept, Novelty};
 use crate::sources::mysql::group::{Ending, Fate, Group};
 use crate::sources::mysql::plan::Plan;
 use crate::sources::mysql::prepared::xid_name;
+use crate::sources::mysql::row_count::RowCounter;
 use crate::sources::mysql::schema_log::Ddl;
 use crate::sources::mysql::source_block::{Place, marker, slots};
 use crate::sources::mysql::statement::{Statement, Target};
@@ -374,7 +375,7 @@ impl Decoder {
         let made = self.maps.map(event.body, |map| {
             let map = TableMap::parse(map, flavor)?;
             if !filter.matches(map.database, map.table) {
-                return Ok(Relation::Filtered);
+                return Ok(Relation::Filtered(RowCounter::of(&map)));
             }
             let plan = Plan::of(&map, form, tables, catalog).map_err(MapError::Plan)?;
             Ok(Relation::Captured(plan))

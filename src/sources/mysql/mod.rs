@@ -56,7 +56,6 @@ pub mod text;
 pub mod types;
 
 mod auth;
-mod gtid_wire;
 mod handshake;
 mod hints;
 mod inspect;
@@ -74,6 +73,7 @@ mod plan;
 mod prepared;
 mod reading;
 mod row;
+mod row_count;
 mod rows_follow;
 mod statement;
 mod table_maps;

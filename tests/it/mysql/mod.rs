@@ -17,6 +17,7 @@ mod oracle;
 mod order_law;
 mod places;
 mod reading;
+mod replica;
 mod rows;
 mod snapshot;
 mod start_checks;

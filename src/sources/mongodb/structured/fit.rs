@@ -75,10 +75,11 @@ fn fit<'a>(kind: &Kind, value: &Bson<'a>, arena: &'a Bump) -> Result<Option<Valu
             return record(fields, *document, arena).map(Some);
         }
         (Kind::Array(items), Bson::Array(array)) => return fit_items(items, *array, arena),
-        (kind, value) if !holds(kind, value) => return Ok(None),
+        (kind, value) if holds(kind, value) => return Ok(Some(scalar(kind, value, arena))),
+        (_, value) if is_typed(value)? => return Ok(None),
         _ => {}
     }
-    Ok(Some(scalar(kind, value, arena)))
+    Ok(Some(Value::Null))
 }
 
 fn fit_items<'a>(

@@ -80,7 +80,8 @@ impl Growth {
         Ok(match value {
             Bson::Boolean(_) => Kind::Bool,
             Bson::Int32(_) => Kind::Int32,
-            Bson::Int64(_) => Kind::Int64,
+            Bson::Int64(number) if is_exact(*number) => Kind::Int64,
+            Bson::Int64(_) => Kind::WideInt64,
             Bson::Double(_) => Kind::Double,
             Bson::String(_)
             | Bson::ObjectId(_)
@@ -114,14 +115,16 @@ impl Growth {
         let mut kind = None;
         for value in array.values() {
             let value = value?;
-            match &mut kind {
-                Some(kind) => {
-                    if !self.fit(kind, &value, level)? {
-                        return Ok(Kind::Json);
-                    }
+            let fits = match &mut kind {
+                Some(kind) => self.fit(kind, &value, level)?,
+                None if is_typed(&value)? => {
+                    kind = Some(self.first(&value, level)?);
+                    true
                 }
-                None if is_typed(&value)? => kind = Some(self.first(&value, level)?),
-                None => {}
+                None => true,
+            };
+            if !fits {
+                return Ok(Kind::Json);
             }
         }
         Ok(kind.map_or(Kind::Json, |kind| Kind::Array(Box::new(kind))))
@@ -130,8 +133,16 @@ impl Growth {
     /// Whether the value has a place in a field of this kind, which may widen for it.
     fn fit(&mut self, kind: &mut Kind, value: &Bson<'_>, level: usize) -> Result<bool, BsonError> {
         match (&mut *kind, value) {
-            (Kind::Int32, Bson::Int64(_)) => self.widen(kind, Kind::Int64),
-            (Kind::Int32 | Kind::Int64, Bson::Double(_)) => self.widen(kind, Kind::Double),
+            (Kind::Int32, Bson::Int64(_)) => {
+                *kind = self.first(value, level)?;
+                self.grown = true;
+            }
+            // A long in the schema as before.
+            (Kind::Int64, Bson::Int64(number)) if !is_exact(*number) => *kind = Kind::WideInt64,
+            (Kind::Int32 | Kind::Int64, Bson::Double(_)) => {
+                *kind = Kind::Double;
+                self.grown = true;
+            }
             (Kind::Record(record), Bson::Document(document)) => {
                 self.record(record, *document, level + 1)?;
             }
@@ -142,14 +153,9 @@ impl Growth {
                     }
                 }
             }
-            (kind, value) => return Ok(holds(kind, value)),
+            (kind, value) => return Ok(holds(kind, value) || !is_typed(value)?),
         }
         Ok(true)
-    }
-
-    fn widen(&mut self, kind: &mut Kind, to: Kind) {
-        *kind = to;
-        self.grown = true;
     }
 }
 
@@ -160,11 +166,11 @@ pub(super) fn holds(kind: &Kind, value: &Bson<'_>) -> bool {
         (Kind::Json, _)
         | (_, Bson::Null | Bson::Undefined)
         | (Kind::Bool, Bson::Boolean(_))
-        | (Kind::Int32 | Kind::Int64 | Kind::Double, Bson::Int32(_))
-        | (Kind::Int64, Bson::Int64(_))
+        | (Kind::Int32 | Kind::Int64 | Kind::WideInt64 | Kind::Double, Bson::Int32(_))
+        | (Kind::WideInt64, Bson::Int64(_))
         | (Kind::Double, Bson::Double(_))
         | (Kind::Bytes, Bson::Binary(_)) => true,
-        (Kind::Double, Bson::Int64(number)) => number.unsigned_abs() <= EXACT_MAX,
+        (Kind::Int64 | Kind::Double, Bson::Int64(number)) => is_exact(*number),
         (Kind::Date, Bson::DateTime(millis)) => micros(*millis).is_some(),
         (Kind::Text, value) => matches!(
             value,
@@ -176,6 +182,11 @@ pub(super) fn holds(kind: &Kind, value: &Bson<'_>) -> bool {
         ),
         _ => false,
     }
+}
+
+/// Whether a double has the very number.
+fn is_exact(number: i64) -> bool {
+    number.unsigned_abs() <= EXACT_MAX
 }
 
 /// What a [`crate::value::Value::Timestamp`] counts, which ends in the year 294247.

@@ -13,15 +13,16 @@
 //! # The rules
 //!
 //! 1. **A field has a place from its first value that has a type.** `null`, `undefined` and `[]`
-//!    have none: until another value comes the record has no such field, and the value is not told.
-//!    In a record, absent and null are one.
+//!    have none: until another value comes the record has no such field. `[]` is told where the
+//!    field is an array or JSON, and is null elsewhere. In a record, absent and null are one.
 //! 2. **Types** are those of the transformation: int, long, double, bool, records and arrays as they
 //!    are; `objectId` (24 hex digits), `decimal`, `javascript` and `symbol` as strings; `binData` as
 //!    bytes, without its subtype; `date` as `io.debezium.time.Timestamp`, which is how every other
 //!    source tells a time in milliseconds. `timestamp`, `regex`, `minKey`, `maxKey`, `dbPointer` and
 //!    code with scope, which Avro has no word for, are JSON (`io.debezium.data.Json`): relaxed
 //!    Extended JSON.
-//! 3. **A type widens only as Avro's own resolution does**: int to long, int and long to double.
+//! 3. **A type widens only as Avro's own resolution does**, and only where no number that was seen
+//!    loses a digit: int to long, int and long to double, but not a long once it was beyond 2^53.
 //!    Readers with the new schema still read the old records, and registries take it.
 //! 4. **What does not fit goes to `__rest`**: a string in a field of numbers, a long beyond 2^53 in
 //!    a field of doubles, an array of two types in a field of arrays. `__rest` is the last resort of

@@ -43,7 +43,10 @@ pub(super) struct Field {
 pub(super) enum Kind {
     Bool,
     Int32,
+    /// Every number so far is a double too.
     Int64,
+    /// Some are not.
+    WideInt64,
     Double,
     Text,
     Bytes,
@@ -199,6 +202,7 @@ impl Kind {
             Self::Bool
             | Self::Int32
             | Self::Int64
+            | Self::WideInt64
             | Self::Double
             | Self::Text
             | Self::Bytes
@@ -215,6 +219,7 @@ impl Kind {
             Self::Bool
             | Self::Int32
             | Self::Int64
+            | Self::WideInt64
             | Self::Double
             | Self::Text
             | Self::Bytes
@@ -228,7 +233,7 @@ impl Kind {
         match self {
             Self::Bool => ColumnType::Bool,
             Self::Int32 => ColumnType::Int32,
-            Self::Int64 => ColumnType::Int64,
+            Self::Int64 | Self::WideInt64 => ColumnType::Int64,
             Self::Double => ColumnType::Float64,
             Self::Text => ColumnType::Text,
             Self::Bytes => ColumnType::Bytes,

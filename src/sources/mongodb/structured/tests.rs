@@ -106,6 +106,17 @@ fn numbers_widen_as_avro_reads_them() {
     );
 }
 
+/// A double among ids must not turn all ids out of their field.
+#[test]
+fn a_long_that_no_double_is_stays_a_long() {
+    let beyond = (1_i64 << 53) + 1;
+    check(
+        &[doc! { "a": 1 }, doc! { "a": beyond }, doc! { "a": 0.5 }, doc! { "a": 2 }],
+        "{a int64, __rest json}",
+        &["{1 -}", "{9007199254740993 -}", "{- {\"a\": 0.5}}", "{2 -}"],
+    );
+}
+
 #[test]
 fn what_does_not_fit_goes_to_the_rest() {
     check(
@@ -152,6 +163,11 @@ fn what_has_no_type_has_no_place_until_it_gets_one() {
         &[doc! { "n": null, "e": [], "ee": [[], null], "u": Theirs::Undefined, "x": 1 }],
         "{x int32}",
         &["{1}"],
+    );
+    check(
+        &[doc! { "a": [], "b": [] }, doc! { "a": "x", "b": Theirs::MinKey }, doc! { "a": [[]] }],
+        "{a text, b json}",
+        &["{- []}", "{x {\"$minKey\": 1}}", "{- -}"],
     );
     check(
         &[doc! { "x": 1, "e": [] }, doc! { "e": [true] }, doc! { "x": null }],
