@@ -50,6 +50,7 @@ fn decoder(has_rules: bool, is_sharded: bool) -> Decoder {
             rename: rules(&["*.*.d:e", "*.*.b.f:g"]),
         },
         form: DocumentForm::Text,
+        structures: std::collections::BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 2_000,
     };

@@ -64,6 +64,7 @@ fn decoder() -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
+        structures: std::collections::BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 64 << 20,
     };
