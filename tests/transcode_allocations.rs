@@ -1,19 +1,32 @@
 //! A row on its whole way from wire bytes to Avro costs no allocation once everything is warm.
 
-use super::{decode_rows, transcode_rows};
+use tailwater::sources::mysql::settings::Flavor;
+use tailwater::sources::{Decode, RawBatch};
+
+use super::{decode_binlog, decode_rows, transcode_rows};
 
 #[test]
 fn a_row_is_transcoded_without_allocating() {
-    let mut transcoder = transcode_rows::Transcoder::new();
-    let (one, many) = (decode_rows::batch(1), decode_rows::batch(1001));
-    for _ in 0..3 {
-        assert_eq!(transcoder.transcode(&many), 1001);
+    check(decode_rows::decoder(), decode_rows::batch);
+}
+
+#[test]
+fn a_row_of_a_binlog_is_transcoded_without_allocating() {
+    for flavor in [Flavor::Mysql, Flavor::Mariadb] {
+        check(decode_binlog::decoder(flavor), |n| decode_binlog::batch(flavor, n));
     }
-    let [one, many] = [&one, &many].map(|raw| {
-        allocation_counter::measure(|| {
-            transcoder.transcode(raw);
-        })
-        .count_total
+}
+
+fn check(decoder: impl Decode + 'static, batch: impl Fn(usize) -> RawBatch) {
+    let mut transcoder = transcode_rows::Transcoder::new(decoder);
+    for _ in 0..3 {
+        assert_eq!(transcoder.transcode(&batch(1001)), 1001);
+    }
+    let [one, many] = [batch(1), batch(1001)].map(|raw| {
+        let measured = allocation_counter::measure(|| {
+            transcoder.transcode(&raw);
+        });
+        measured.count_total
     });
     // A transaction has its name and its position; a thousand rows more have nothing.
     assert!(many <= one, "{many} allocations for 1001 rows, {one} for one");

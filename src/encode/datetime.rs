@@ -50,6 +50,25 @@ pub(crate) fn duration(interval: Interval) -> i64 {
     i64::try_from(micros).unwrap_or(limit)
 }
 
+/// 00 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut digits = *b"00";
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = digits;
+        digits = if digits[1] < b'9' { [digits[0], digits[1] + 1] } else { [digits[0] + 1, b'0'] };
+        n += 1;
+    }
+    pairs
+};
+
+/// The lowest two decimal digits.
+#[inline]
+fn two_digits(number: u64) -> [u8; 2] {
+    PAIRS[usize::try_from(number % 100).unwrap_or_default()]
+}
+
 /// A short text on the stack.
 pub(crate) struct Text {
     bytes: [u8; 40],
@@ -76,9 +95,13 @@ impl Text {
     fn number<const WIDTH: usize>(&mut self, value: i64) {
         let mut rest = value.unsigned_abs();
         let mut digits = [b'0'; WIDTH];
-        for digit in digits.iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).expect("a decimal digit fits in a byte");
-            rest /= 10;
+        let mut pairs = digits.rchunks_exact_mut(2);
+        for pair in &mut pairs {
+            pair.copy_from_slice(&two_digits(rest));
+            rest /= 100;
+        }
+        if let [first] = pairs.into_remainder() {
+            [_, *first] = two_digits(rest);
         }
         self.push(&digits);
     }
@@ -139,12 +162,14 @@ fn write_timestamp(text: &mut Text, seconds: i64, micros: i64, digits: u8) {
         10_000..100_000 => text.number::<5>(year),
         _ => text.number::<6>(year),
     }
-    text.push(b"-");
-    text.number::<2>(month);
-    text.push(b"-");
-    text.number::<2>(day);
-    text.push(b"T");
-    text.time_of_day(in_day);
+    let mut rest = *b"-00-00T00:00:00";
+    let parts = [month, day, in_day / 3_600, in_day / 60 % 60, in_day % 60];
+    for (slot, part) in rest.chunks_exact_mut(3).zip(parts) {
+        let [tens, ones] = two_digits(part.unsigned_abs());
+        slot[1] = tens;
+        slot[2] = ones;
+    }
+    text.push(&rest);
     if digits > 0 {
         const UNITS: [i64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
         let digits = digits.min(6);
