@@ -1,8 +1,10 @@
 //! Ten-column inserts, wire bytes to values. Budget: 200 ns a row of PostgreSQL's text, 150 ns of
-//! the binary form of MySQL and MariaDB.
+//! the binary form of MySQL and MariaDB. And insert events of 500 bytes, BSON to Extended JSON.
 
 #[path = "../tests/support/decode_binlog.rs"]
 mod decode_binlog;
+#[path = "../tests/support/decode_events.rs"]
+mod decode_events;
 #[path = "../tests/support/decode_rows.rs"]
 mod decode_rows;
 
@@ -19,6 +21,7 @@ fn decode(criterion: &mut Criterion) {
         let mut decoder = decode_binlog::decoder(flavor);
         measure(criterion, name, &mut decoder, || decode_binlog::batch(flavor, N_ROWS));
     }
+    measure(criterion, "mongodb", &mut decode_events::decoder(), || decode_events::batch(N_ROWS));
 }
 
 fn measure(
@@ -28,7 +31,7 @@ fn measure(
     batch: impl Fn() -> RawBatch,
 ) {
     let mut arena = Bump::new();
-    let mut group = criterion.benchmark_group("decode an insert of ten columns");
+    let mut group = criterion.benchmark_group("decode an insert");
     group.throughput(Throughput::Elements(N_ROWS as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_batched(

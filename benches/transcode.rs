@@ -3,6 +3,8 @@
 
 #[path = "../tests/support/decode_binlog.rs"]
 mod decode_binlog;
+#[path = "../tests/support/decode_events.rs"]
+mod decode_events;
 #[path = "../tests/support/decode_rows.rs"]
 mod decode_rows;
 #[path = "../tests/support/transcode_rows.rs"]
@@ -128,6 +130,8 @@ fn encode(criterion: &mut Criterion) {
         ("json", Format::Json { schemas: false }, false),
     ] {
         let options = EncodeOptions {
+            connector: "postgresql",
+            values: tailwater::config::ValueModes::default(),
             topic_prefix: "shop".to_owned(),
             format,
             tombstones: true,
@@ -170,6 +174,7 @@ fn transcode(criterion: &mut Criterion) {
         let decoder = decode_binlog::decoder(flavor);
         measure(criterion, name, decoder, || decode_binlog::batch(flavor, ROWS));
     }
+    measure(criterion, "mongodb", decode_events::decoder(), || decode_events::batch(ROWS));
 }
 
 fn measure(
@@ -179,7 +184,7 @@ fn measure(
     batch: impl Fn() -> RawBatch,
 ) {
     let mut transcoder = transcode_rows::Transcoder::new(decoder);
-    let mut group = criterion.benchmark_group("transcode an insert of ten columns to avro_with_id");
+    let mut group = criterion.benchmark_group("transcode an insert to avro_with_id");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_batched(

@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use tailwater::sources::mysql::settings::Flavor;
 use tailwater::sources::{Decode, RawBatch};
 
-use super::{decode_binlog, decode_rows};
+use super::{decode_binlog, decode_events, decode_rows};
 
 #[test]
 fn a_row_is_decoded_without_allocating() {
@@ -16,6 +16,11 @@ fn a_row_of_a_binlog_is_decoded_without_allocating() {
     for flavor in [Flavor::Mysql, Flavor::Mariadb] {
         check(&mut decode_binlog::decoder(flavor), |n| decode_binlog::batch(flavor, n));
     }
+}
+
+#[test]
+fn a_change_event_of_mongodb_is_decoded_without_allocating() {
+    check(&mut decode_events::decoder(), decode_events::batch);
 }
 
 fn check(decoder: &mut dyn Decode, batch: impl Fn(usize) -> RawBatch) {

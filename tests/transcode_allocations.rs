@@ -3,7 +3,7 @@
 use tailwater::sources::mysql::settings::Flavor;
 use tailwater::sources::{Decode, RawBatch};
 
-use super::{decode_binlog, decode_rows, transcode_rows};
+use super::{decode_binlog, decode_events, decode_rows, transcode_rows};
 
 #[test]
 fn a_row_is_transcoded_without_allocating() {
@@ -15,6 +15,11 @@ fn a_row_of_a_binlog_is_transcoded_without_allocating() {
     for flavor in [Flavor::Mysql, Flavor::Mariadb] {
         check(decode_binlog::decoder(flavor), |n| decode_binlog::batch(flavor, n));
     }
+}
+
+#[test]
+fn a_change_event_of_mongodb_is_transcoded_without_allocating() {
+    check(decode_events::decoder(), decode_events::batch);
 }
 
 fn check(decoder: impl Decode + 'static, batch: impl Fn(usize) -> RawBatch) {

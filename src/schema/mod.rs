@@ -43,6 +43,9 @@ pub enum Shape {
     /// PostgreSQL's logical messages: Debezium's `MessageValue`, keyed by prefix. `columns` are
     /// `prefix` and `content`, and `after` holds them.
     Messages,
+    /// MongoDB's documents: Debezium's envelope without a schema of rows. `columns` are the key as
+    /// text, the document, and what an update did to it; both images hold all three.
+    Documents,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +126,8 @@ pub enum ColumnType {
     /// Numbers of 32 bits, little-endian, one after the other.
     FloatVector,
     Array(Box<ColumnType>),
+    /// What an update did to a document.
+    UpdateDescription,
 }
 
 /// The fields of a source's `source` block, in order, and where each value comes from.

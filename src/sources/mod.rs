@@ -8,6 +8,7 @@
 //! Sources know no sink, no format and no topic.
 
 mod budget;
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 mod progress;

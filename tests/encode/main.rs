@@ -5,6 +5,10 @@
 
 mod avro;
 mod golden;
+mod modes;
+mod mongodb;
+mod mongodb_catalogue;
+mod mongodb_recorded;
 mod mysql;
 mod published;
 mod records;

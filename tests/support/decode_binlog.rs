@@ -32,12 +32,10 @@ impl Catalog for NoCatalog {
 pub(crate) fn decoder(flavor: Flavor) -> Decoder {
     let file = BinlogFile { name: "binlog.000001".to_owned(), offset: 4 };
     let resume_from = match flavor {
-        Flavor::Mysql => Position::Mysql(MysqlPosition {
-            server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
-            gtids: None,
-            file,
-            restart: None,
-        }),
+        Flavor::Mysql => {
+            let server_uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned();
+            Position::Mysql(MysqlPosition::new(server_uuid, None, file))
+        }
         Flavor::Mariadb => {
             let gtids = MariadbGtidList::default();
             Position::Mariadb(MariadbPosition { gtids, file, restart: None })
@@ -47,6 +45,7 @@ pub(crate) fn decoder(flavor: Flavor) -> Decoder {
         source: SourceConstants { version: "0", flavor, topic_prefix: "shop".to_owned() },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Debezium,
+        tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: false,
         resume_from,
     };

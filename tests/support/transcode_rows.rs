@@ -27,8 +27,10 @@ pub(crate) struct Transcoder {
 impl Transcoder {
     pub(crate) fn new(decoder: impl Decode + 'static) -> Self {
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: "shop".to_owned(),
             format: Format::Avro,
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: true,
             context_headers: false,

@@ -23,6 +23,7 @@ use crate::value::Value;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
+    Boolean,
     Int8,
     UInt8,
     Int16,
@@ -163,6 +164,7 @@ impl Reading {
         let [high, low] = column.metadata.to_be_bytes();
         let digits = || Some(low).filter(|d| *d <= 6).ok_or("it has more than six fraction digits");
         Ok(match column.column_type {
+            t::TINY if *data_type == MysqlType::Boolean => Self::Boolean,
             t::TINY => signed(Self::Int8, Self::UInt8)?,
             t::SHORT => signed(Self::Int16, Self::UInt16)?,
             t::INT24 => signed(Self::Int24, Self::UInt24)?,
@@ -222,6 +224,7 @@ impl Reading {
         out: &mut Value<'a>,
     ) -> Result<(), Fault> {
         match self {
+            Self::Boolean => *out = Value::Bool(reader.u8()? != 0),
             Self::Int8 => *out = Value::Int(i64::from(reader.u8()?.cast_signed())),
             Self::UInt8 => *out = Value::Int(i64::from(reader.u8()?)),
             Self::Int16 => *out = Value::Int(i64::from(reader.u16()?.cast_signed())),

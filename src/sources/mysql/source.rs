@@ -32,6 +32,7 @@ use super::session::{After, LaterStream, MysqlSession, Phase, StreamPhase};
 use super::settings::{ConnectSettings, Flavor};
 use super::snapshot_rows::{SnapshotDecoder, SnapshotFacts, SnapshotRows};
 use super::source_block::SourceConstants;
+use super::undecided;
 use crate::config::{MysqlConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::Position;
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
@@ -169,7 +170,10 @@ impl MysqlSource {
         let (start, server_uuid) = places::start_point(&from);
         let Server { connection, facts, .. } = server;
         match lineage::check(connection, facts, server_uuid, start).await {
-            Ok(start) => Ok(Some((from, start))),
+            Ok(start) => {
+                let same_server = checkpoint.identity == identity(self.flavor, facts);
+                Ok(Some((places::on_server(from, facts, same_server)?, start)))
+            }
             Err(error @ (SourceError::Purged { .. } | SourceError::FileGone { .. }))
                 if checkpoint.snapshot == SnapshotState::Running =>
             {
@@ -186,9 +190,12 @@ impl MysqlSource {
 
     /// `no_data`: the log's present end.
     async fn at_the_end(&self, mut server: Server) -> Result<Plan, SourceError> {
+        let earlier = undecided::place(&mut server.connection).await?;
         let point = log_point::read(&mut server.connection).await?;
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
-        let from = places::position(&point, &server.facts, numbering)?;
+        let earlier = places::position(&earlier, &server.facts, numbering)?;
+        let at = places::position(&point, &server.facts, numbering)?;
+        let from = places::reading_from(at, &earlier);
         let (start, _) = places::start_point(&from);
         tracing::info!(position = %from, "streaming from the log's present end");
         Ok(Plan {
@@ -206,7 +213,8 @@ impl MysqlSource {
         server: Server,
         past: Option<(Position, StartPoint)>,
     ) -> Result<Plan, BoxError> {
-        let Server { connection, facts, dump } = server;
+        let Server { mut connection, facts, dump } = server;
+        let earlier = undecided::place(&mut connection).await?;
         // Idle for hours, it would only be a connection to lose.
         connection.close().await;
         let connect = ConnectSettings::of(self.flavor, &self.config);
@@ -219,6 +227,7 @@ impl MysqlSource {
         let moment = moment::find(&settings).await?;
         let numbering = places::numbering(self.flavor, &self.config, &facts)?;
         let at = places::position(&moment.point, &facts, numbering)?;
+        let at = places::reading_from(at, &places::position(&earlier, &facts, numbering)?);
         let (from, start) = match past {
             Some((from, start)) if self.snapshot.mode == SnapshotMode::Initial => {
                 tracing::warn!(
@@ -285,6 +294,7 @@ impl MysqlSource {
             },
             filter: self.config.tables.clone(),
             json_form: JsonForm::default(),
+            tinyint1: self.config.tinyint1,
             include_query: false,
             resume_from: from.clone(),
         };

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use crate::change::{Before, Change};
@@ -5,6 +6,7 @@ use crate::config::TableFilter;
 use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
 use crate::sources::Undecodable;
 use crate::sources::mysql::catalog::TableFacts;
+use crate::sources::mysql::places;
 use crate::sources::mysql::schema_log::NoSchemaLog;
 use crate::sources::mysql::settings::Flavor;
 use crate::value::Value;
@@ -30,20 +32,15 @@ fn file(name: &str, offset: u64) -> BinlogFile {
 }
 
 fn mysql_start() -> Position {
-    Position::Mysql(MysqlPosition {
-        server_uuid: "u".to_owned(),
-        gtids: Some(GtidSet::default()),
-        file: file("binlog.000001", 4),
-        restart: None,
-    })
+    Position::Mysql(MysqlPosition::new(
+        "u".to_owned(),
+        Some(GtidSet::default()),
+        file("binlog.000001", 4),
+    ))
 }
 
 fn mariadb_start() -> Position {
-    Position::Mariadb(MariadbPosition {
-        gtids: MariadbGtidList::default(),
-        file: file("binlog.000001", 4),
-        restart: None,
-    })
+    Position::Mariadb(MariadbPosition::new(MariadbGtidList::default(), file("binlog.000001", 4)))
 }
 
 fn decoder(resume_from: Position) -> Decoder {
@@ -55,6 +52,7 @@ fn decoder(resume_from: Position) -> Decoder {
         source: SourceConstants { version: "0", flavor, topic_prefix: "p".to_owned() },
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         json_form: JsonForm::Debezium,
+        tinyint1: crate::config::Tinyint1Mode::Number,
         include_query: false,
         resume_from,
     };
@@ -383,6 +381,24 @@ fn what_an_image_leaves_out_is_no_null() {
 }
 
 #[test]
+fn a_gap_that_the_server_declares_is_a_stop_and_no_progress() {
+    let mut decoder = decoder(mysql_start());
+    let groups = groups(MYSQL_FEATURES);
+    let before = keep(&mut decoder, &groups[..2].concat()).map_err(chain).unwrap();
+    assert!(!before.progress.is_empty());
+    // `INCIDENT_LOST_EVENTS`, and what the server says of it.
+    let mut incident = vec![0, 0, 0, 0, kind::INCIDENT, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    incident.extend(b"\x01\x00\x04lost");
+    let length = u32::try_from(incident.len()).unwrap().to_le_bytes();
+    incident[9..13].copy_from_slice(&length);
+    let mut kept = Keeper::default();
+    let raw = batch(&[incident]);
+    let error = decoder.decode(&raw, &Bump::new(), &mut kept).unwrap_err();
+    assert!(chain(error).contains("events were lost there (lost)"));
+    assert!(kept.progress.is_empty() && kept.rows.is_empty());
+}
+
+#[test]
 fn rows_leave_when_their_transaction_is_committed() {
     // Saved points, XA prepared before and decided after another transaction, XA of one phase, XA
     // rolled back, compressed transactions: in the order of the commits.
@@ -420,7 +436,7 @@ fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
             let parsed = MariadbGtidEvent::parse(&event[19..], server_id).unwrap();
             !position.read_from().contains(&parsed.gtid)
         }
-        (Position::Postgres(_), _) => unreachable!(),
+        (Position::Postgres(_) | Position::Mongodb(_), _) => unreachable!(),
     };
     let mut sent = Vec::new();
     let mut offset = 4;
@@ -446,8 +462,15 @@ fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
     std::iter::once(rotation).chain(sent.into_iter().map(|(event, _)| event)).collect()
 }
 
-/// Stops after every transaction and goes on from the last position: nothing is lost, nothing
-/// comes twice, and ids stay the same, whatever is prepared meanwhile.
+/// What was sent, up to so many transactions.
+fn first_of(sent: &[Vec<u8>], n_groups: usize) -> &[Vec<u8>] {
+    let begins = |event: &Vec<u8>| matches!(event[4], 33 | 42 | 162);
+    let at = sent.iter().enumerate().filter(|(_, event)| begins(event)).nth(n_groups);
+    &sent[..at.map_or(sent.len(), |(at, _)| at)]
+}
+
+/// Stops after every transaction and goes on from the last position, stops again and goes on:
+/// nothing is lost, nothing comes twice, and ids stay the same, whatever is prepared meanwhile.
 fn resumes(start: &Position, log: &[u8]) {
     let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
     assert!(whole.rows.len() > 20);
@@ -456,17 +479,78 @@ fn resumes(start: &Position, log: &[u8]) {
         let first = keep(&mut decoder(start.clone()), &groups[..n].concat());
         let mut first = first.map_err(chain).unwrap();
         let position = first.progress.pop().unwrap_or_else(|| start.clone());
-        let second = keep(&mut decoder(position.clone()), &sent_from(&position, log));
-        let second = second.map_err(chain).unwrap();
-        let rows = [first.rows, second.rows].concat();
-        let ids = [first.ids, second.ids].concat();
-        assert!(rows == whole.rows, "after {n} groups, from {position:?}");
-        if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
-            assert_eq!(ids, whole.ids, "after {n} groups");
+        for m in [0, 2] {
+            let sent = sent_from(&position, log);
+            let second = keep(&mut decoder(position.clone()), first_of(&sent, m));
+            let mut second = second.map_err(chain).unwrap();
+            let again = second.progress.pop().unwrap_or_else(|| position.clone());
+            assert!(position.may_advance_to(&again), "{position:?} {again:?}");
+            let third = keep(&mut decoder(again.clone()), &sent_from(&again, log));
+            let third = third.map_err(chain).unwrap();
+            let rows = [first.rows.clone(), second.rows, third.rows].concat();
+            let ids = [first.ids.clone(), second.ids, third.ids].concat();
+            assert!(rows == whole.rows, "after {n} and {m} groups, from {position:?}, {again:?}");
+            if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
+                assert_eq!(ids, whole.ids, "after {n} and {m} groups");
+            }
+            let end = third.progress.last().unwrap_or(&again);
+            assert_eq!(end.compare(whole.progress.last().unwrap()), Some(Ordering::Equal));
         }
-        let end = second.progress.last().unwrap_or(&position);
-        assert_eq!(Some(end), whole.progress.last(), "after {n} groups");
     }
+}
+
+/// A snapshot at every place of the log, whose stream is read from a few places before it: what was
+/// prepared between the two and is decided behind comes, and nothing else of it.
+fn begins(start: &Position, log: &[u8]) {
+    let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
+    let groups = groups(log);
+    let after = |n: usize| {
+        let mut kept = keep(&mut decoder(start.clone()), &groups[..n].concat()).unwrap();
+        (kept.rows.len(), kept.progress.pop().unwrap_or_else(|| start.clone()))
+    };
+    let mut n_kept = 0;
+    for n in 0..=groups.len() {
+        let (n_rows, at) = after(n);
+        let at = as_the_server_says(at);
+        for k in n.saturating_sub(4)..=n {
+            let (_, earlier) = after(k);
+            if as_the_server_says(earlier.clone()) != earlier {
+                // Something is prepared there, and waited for.
+                continue;
+            }
+            let from = places::reading_from(at.clone(), &earlier);
+            let kept = keep(&mut decoder(from.clone()), &sent_from(&from, log));
+            let kept = kept.map_err(chain).unwrap();
+            assert!(kept.rows == whole.rows[n_rows..], "at {n} from {k}: {from:?}");
+            n_kept += kept.rows.len();
+        }
+    }
+    assert!(n_kept > 0);
+}
+
+/// A server counts what is prepared as executed.
+fn as_the_server_says(position: Position) -> Position {
+    match position {
+        Position::Mysql(at) => {
+            let gtids = at.gtids.map(|mut gtids| {
+                gtids.union(&at.again);
+                gtids
+            });
+            Position::Mysql(MysqlPosition {
+                begun: at.begun,
+                ..MysqlPosition::new(at.server_uuid, gtids, at.file)
+            })
+        }
+        Position::Mariadb(at) => Position::Mariadb(MariadbPosition { restart: None, ..at }),
+        Position::Postgres(_) | Position::Mongodb(_) => unreachable!(),
+    }
+}
+
+#[test]
+fn what_is_prepared_at_a_snapshots_place_comes_when_it_is_decided() {
+    begins(&mysql_start(), MYSQL_FEATURES);
+    begins(&mariadb_start(), MARIADB_FEATURES);
+    begins(&file_start(), MYSQL_FEATURES);
 }
 
 #[test]
@@ -481,14 +565,13 @@ fn the_stream_goes_on_from_every_position_by_domain() {
 
 #[test]
 fn the_stream_goes_on_from_every_position_by_file() {
-    // The first transaction's place, as if it were the log's beginning.
+    resumes(&file_start(), MYSQL_FEATURES);
+}
+
+/// The first transaction's place, as if it were the log's beginning.
+fn file_start() -> Position {
     let first = events(MYSQL_FEATURES).into_iter().take_while(|event| !matches!(event[4], 33 | 42));
     let offset = 4 + first.map(|event| (event.len() + CHECKSUM_BYTES) as u64).sum::<u64>();
-    let start = Position::Mysql(MysqlPosition {
-        server_uuid: "u".to_owned(),
-        gtids: None,
-        file: file("binlog.000001", offset),
-        restart: None,
-    });
-    resumes(&start, MYSQL_FEATURES);
+    let file = file("binlog.000001", offset);
+    Position::Mysql(MysqlPosition::new("u".to_owned(), None, file))
 }
