@@ -38,7 +38,7 @@ pub(crate) fn decoder(flavor: Flavor) -> Decoder {
         }
         Flavor::Mariadb => {
             let gtids = MariadbGtidList::default();
-            Position::Mariadb(MariadbPosition { gtids, file, restart: None })
+            Position::Mariadb(MariadbPosition { gtids, file, begun: 0, restart: None })
         }
     };
     let config = DecoderConfig {
