@@ -7,7 +7,7 @@ use super::SchemaIds;
 use super::avro::AvroFormat;
 use super::json::JsonFormat;
 use super::plan::{Plan, topic_role};
-use super::records::Draft;
+use super::records::{Draft, Times};
 use super::topics::topic_name;
 use crate::change::Change;
 use crate::config::ValueModes;
@@ -104,6 +104,7 @@ pub struct Encoder {
     /// By table version. A version that failed to compile is not kept, so its next row tries again.
     plans: Vec<Option<Plan>>,
     context: Vec<(&'static str, Vec<u8>)>,
+    times: Times,
     /// Whose topic it is: two tables in one topic would mix their keys.
     owners: HashMap<TopicId, Vec<String>>,
 }
@@ -115,7 +116,8 @@ impl Encoder {
     #[must_use]
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
         let context = context_headers(&options);
-        Self { options, topics, ids, plans: Vec::new(), context, owners: HashMap::new() }
+        let (plans, owners) = (Vec::new(), HashMap::new());
+        Self { options, topics, ids, plans, context, times: Times::default(), owners }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -131,13 +133,17 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let index = self.compile(change.table)?;
         let plan = self.plans[index].as_ref().expect("compile left a plan there");
+        match self.options.format {
+            Format::Avro => self.times.set::<AvroFormat>(now_ns),
+            Format::Json { .. } => self.times.set::<JsonFormat>(now_ns),
+        }
         let (data, headers, records) = (out.data.len(), out.headers.len(), out.records.len());
         let mut draft = Draft {
             plan,
             options: &self.options,
             context: &self.context,
             change,
-            now_ns,
+            times: &self.times,
             out: &mut *out,
             part: 0,
         };
