@@ -295,11 +295,10 @@ fn full_document(state: &State, change: &Change, view: &View) -> Result<Option<P
 }
 
 fn before_change(change: &Change, view: &View) -> Result<Option<Part>, Failure> {
-    let before = match &change.op {
-        Op::Update { before, .. } | Op::Replace { before, .. } | Op::Delete { before, .. } => {
-            before
-        }
-        _ => return Ok(None),
+    let (Op::Update { before, .. } | Op::Replace { before, .. } | Op::Delete { before, .. }) =
+        &change.op
+    else {
+        return Ok(None);
     };
     Ok(match view.before {
         Before::Off => None,
