@@ -33,7 +33,7 @@ fn a_mongodb_source_is_checked_at_its_own_place() {
     };
     check(
         "user: tailwater",
-        "shop.yaml:3:3: source.mongodb: `user` and `password` are given together, or both in `uri`",
+        "shop.yaml:4:5: source.mongodb: `user` and `password` are given together, or both in `uri`",
     );
     check(
         "capture_target: shop",
@@ -45,7 +45,7 @@ fn a_mongodb_source_is_checked_at_its_own_place() {
     );
     check(
         "capture_scope: database",
-        "shop.yaml:3:3: source.mongodb.capture_target: expected the name of the database that `capture_scope` speaks of",
+        "shop.yaml:4:5: source.mongodb.capture_target: expected the name of the database that `capture_scope` speaks of",
     );
     check(
         "collections: { include: [orders] }",
