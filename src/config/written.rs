@@ -319,9 +319,9 @@ pub(super) enum DocumentForm {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fields {
-    /// Debezium: `field.exclude.list`.
+    /// Default: none. Debezium: `field.exclude.list`.
     pub(super) exclude: Option<Vec<String>>,
-    /// Each a path, a colon and the last step's new name. Debezium: `field.renames`.
+    /// Each a path, a colon and the last step's new name. Default: none. Debezium: `field.renames`.
     pub(super) rename: Option<Vec<String>>,
 }
 

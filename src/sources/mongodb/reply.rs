@@ -258,7 +258,7 @@ mod tests {
             }
         }
         println!("recorded replies: {n_replies}, {n_documents} documents, {n_tokens} tokens");
-        assert!(n_replies > 90 && n_tokens > 80, "{n_replies} {n_tokens}");
+        assert!(n_replies >= 85 && n_tokens >= 80, "{n_replies} {n_tokens}");
     }
 
     #[test]
