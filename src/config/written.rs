@@ -58,9 +58,10 @@ pub(super) struct Written {
 pub(super) enum Source {
     /// PostgreSQL 13 or newer with `wal_level=logical`.
     Postgres(Box<Postgres>),
-    /// MySQL 8.0 or newer with `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    /// MySQL 8.0 or newer with `binlog_format=ROW`; `binlog_row_metadata=FULL` is better.
     Mysql(Box<Mysql>),
-    /// MariaDB 10.6 or newer with `log_bin`, `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    /// MariaDB 10.6 or newer with `log_bin` and `binlog_format=ROW`; `binlog_row_metadata=FULL` is
+    /// better.
     Mariadb(Box<Mysql>),
 }
 
@@ -154,6 +155,9 @@ pub(super) struct Mysql {
     pub(super) tables: Option<Tables>,
     /// What a place in the log is made of. Default: `auto`.
     pub(super) position: Option<LogPosition>,
+    /// Publish the statements that define tables, and what they make of them, to the topic that is
+    /// called like the prefix. Default: true. Debezium: `include.schema.changes`.
+    pub(super) include_schema_changes: Option<bool>,
     /// A connection on which nothing arrives for this long counts as dead; the server is asked for
     /// a heartbeat three times as often. 3s to 168h. Default: 60s. Debezium:
     /// `connect.keep.alive.interval.ms`.

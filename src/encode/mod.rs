@@ -17,6 +17,7 @@ mod json;
 pub mod plan;
 mod records;
 mod row;
+mod schema_changes;
 mod stand_in;
 pub mod topics;
 

@@ -138,7 +138,7 @@ fn row_schema(shape: Shape, value: &ConnectSchema) -> &ConnectSchema {
 }
 
 impl Frame {
-    fn of(
+    pub(crate) fn of(
         format: Format,
         schema: &ConnectSchema,
         subject: impl Fn() -> String,

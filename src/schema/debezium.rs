@@ -84,7 +84,7 @@ fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
     RecordSchemas { key: Some(key), value: record("MessageValue", value) }
 }
 
-fn source_schema(layout: &SourceLayout) -> ConnectSchema {
+pub(super) fn source_schema(layout: &SourceLayout) -> ConnectSchema {
     let fields = layout.fields.iter().map(|field| {
         let mut schema = match field.kind {
             SourceFieldKind::Int32 => ConnectSchema::new(Kind::Int32),

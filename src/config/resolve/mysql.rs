@@ -65,6 +65,9 @@ pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mys
             Some(written::LogPosition::Gtid) => LogPosition::Gtid,
             Some(written::LogPosition::File) => LogPosition::File,
         },
+        include_schema_changes: written
+            .include_schema_changes
+            .unwrap_or(defaults::INCLUDE_SCHEMA_CHANGES),
         silence_limit,
         message_bytes_max,
     }

@@ -21,10 +21,12 @@ pub mod source;
 
 pub mod binlog;
 pub mod charset;
+pub mod ddl;
 pub mod decode_error;
 pub mod decoder;
 pub mod json;
-pub mod schema_log;
+pub mod schema_follow;
+pub mod schemas;
 
 pub mod connection;
 pub mod dump;
@@ -48,6 +50,7 @@ pub mod catalog;
 pub mod catalog_query;
 pub mod catalog_reader;
 pub mod defaults;
+pub mod definitions;
 pub mod select;
 pub mod source_block;
 pub mod table;
@@ -56,11 +59,13 @@ pub mod text;
 pub mod types;
 
 mod auth;
+mod believe;
 mod gtid_wire;
 mod handshake;
 mod hints;
 mod inspect;
 mod places;
+mod reread;
 mod scramble;
 mod stream;
 mod transactions;

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::schema::{Column, Shape, Table, TableVersion};
+use crate::schema::{Column, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::BoxError;
 use crate::sources::mysql::catalog::{Catalog, ColumnFacts, DefaultText, TableFacts};
 use crate::sources::mysql::defaults;
@@ -63,6 +63,12 @@ impl Tables {
     #[must_use]
     pub fn new(constants: SourceConstants) -> Self {
         Self { constants, next_version: 0, current: HashMap::new() }
+    }
+
+    /// The `source` block of a table, or of a database as a whole.
+    #[must_use]
+    pub fn layout(&self, database: &str, table: Option<&str>) -> Arc<SourceLayout> {
+        self.constants.layout(database, table)
     }
 
     /// A table as a snapshot reads it.
@@ -134,7 +140,7 @@ impl Tables {
             path: vec![database.to_owned(), table.to_owned()],
             columns,
             key,
-            source: self.constants.layout(database, table),
+            source: self.constants.layout(database, Some(table)),
         };
         Described { table: self.settle((database.to_owned(), table.to_owned()), described), types }
     }

@@ -5,7 +5,7 @@ use crate::config::TableFilter;
 use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
 use crate::sources::Undecodable;
 use crate::sources::mysql::catalog::TableFacts;
-use crate::sources::mysql::schema_log::NoSchemaLog;
+use crate::sources::mysql::schemas::{SchemaSettings, Schemas};
 use crate::sources::mysql::settings::Flavor;
 use crate::value::Value;
 
@@ -56,11 +56,19 @@ fn decoder(resume_from: Position) -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         json_form: JsonForm::Debezium,
         include_query: false,
+        include_schema_changes: false,
         resume_from,
+    };
+    let settings = SchemaSettings {
+        flavor: flavor,
+        filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
+        lower_case: false,
+        explicit_timestamps: true,
     };
     let collaborators = Collaborators {
         catalog: Box::new(NoCatalog),
-        schema_log: Box::new(NoSchemaLog),
+        schemas: Schemas::empty(settings),
+        announced: None,
         snapshot: None,
     };
     Decoder::new(config, collaborators).unwrap()
