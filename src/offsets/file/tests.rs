@@ -85,7 +85,7 @@ async fn offsets_of_another_pipeline_are_refused() {
 async fn a_newer_format_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
-    let mut bytes = frame(&checkpoint(1));
+    let mut bytes = frame(&Written { checkpoint: &checkpoint(1), schemas: &None });
     bytes[4] = 2;
     std::fs::write(store.0.slot_path(1), &bytes).unwrap();
     let error = store.load().await.unwrap_err();

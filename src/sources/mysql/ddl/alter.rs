@@ -44,11 +44,12 @@ pub(super) enum DefaultSpec {
 pub(super) fn actions(cursor: &mut Cursor<'_>) -> Option<(Vec<Action>, Option<Name>)> {
     let (mut actions, mut renamed) = (Vec::new(), None);
     while !cursor.at_end() {
-        if cursor.word("RENAME") {
-            rename(cursor, &mut actions, &mut renamed)?;
-        } else if !action(cursor, &mut actions)? {
-            return None;
-        }
+        cursor.onward(|cursor| {
+            if cursor.word("RENAME") {
+                return rename(cursor, &mut actions, &mut renamed);
+            }
+            action(cursor, &mut actions)?.then_some(())
+        })?;
         // Options need no comma between them.
         cursor.sign(',');
     }

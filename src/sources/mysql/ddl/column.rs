@@ -38,7 +38,7 @@ pub(super) fn column(cursor: &mut Cursor<'_>) -> Option<ColumnDef> {
         index: serial.then_some(IndexKind::Unique),
     };
     while !ends(cursor) {
-        attribute(cursor, &mut def)?;
+        cursor.onward(|cursor| attribute(cursor, &mut def))?;
     }
     // A first TIMESTAMP without a word on null is one that is never null, or not, by a setting of
     // the session (explicit_defaults_for_timestamp).

@@ -24,6 +24,12 @@ impl<'t> Cursor<'t> {
         token
     }
 
+    /// Runs what must take at least one word.
+    pub(super) fn onward<T>(&mut self, step: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let before = self.at;
+        step(self).filter(|_| self.at > before)
+    }
+
     pub(super) fn at_end(&self) -> bool {
         self.peek().is_none() || (self.is_sign(';') && self.at + 1 == self.tokens.len())
     }

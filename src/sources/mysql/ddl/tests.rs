@@ -196,6 +196,8 @@ fn what_is_not_understood_says_of_which_table() {
         ("CREATE TABLE t (a int) SELECT 1", "t"),
         ("CREATE TABLE t (a text(100))", "t"),
         ("ALTER TABLE t ADD x fancy_type, RENAME TO u", "?"),
+        ("CREATE TABLE t (a char(5) CHARACTER x)", "t"),
+        ("CREATE TABLE t (a char(5) CHARSET)", "t"),
         ("CREATE SEQUENCE s", "?"),
         ("FROBNICATE TABLE t", "?"),
         ("CREATE TABLE t (a varchar(5) default 'x", "?"),

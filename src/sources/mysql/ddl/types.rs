@@ -311,10 +311,13 @@ fn text(cursor: &mut Cursor<'_>, first: String) -> Option<Typed> {
     Some(Typed { data_type, charset, serial: false })
 }
 
-fn compressed(cursor: &mut Cursor<'_>) {
-    if cursor.dialect.flavor == Flavor::Mariadb && cursor.word("COMPRESSED") && cursor.sign('=') {
+/// MariaDB's `COMPRESSED[=method]`, if it is next.
+fn compressed(cursor: &mut Cursor<'_>) -> bool {
+    let found = cursor.dialect.flavor == Flavor::Mariadb && cursor.word("COMPRESSED");
+    if found && cursor.sign('=') {
         cursor.name();
     }
+    found
 }
 
 /// What follows the type of a text.
@@ -337,8 +340,7 @@ pub(super) fn charset_of(cursor: &mut Cursor<'_>, charset: &mut Charset) -> Opti
             *charset = Charset::Named("ucs2".to_owned());
         } else if cursor.word("BINARY") {
             // The binary collation of whatever character set.
-        } else if cursor.is("COMPRESSED") {
-            compressed(cursor);
+        } else if compressed(cursor) {
         } else {
             return Some(());
         }

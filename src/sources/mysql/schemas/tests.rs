@@ -1,6 +1,6 @@
 use super::*;
 use crate::sources::mysql::ddl::Origin;
-use crate::sources::mysql::definitions::{DatabaseDefinition, Definition};
+use crate::sources::mysql::definitions::DatabaseDefinition;
 
 fn settings() -> SchemaSettings {
     SchemaSettings {
