@@ -1,8 +1,10 @@
 //! Ten-column inserts, wire bytes to values. Budget: 200 ns a row of PostgreSQL's text, 150 ns of
-//! MySQL's binary form.
+//! MySQL's binary form. And insert events of 500 bytes, BSON to Extended JSON.
 
 #[path = "../tests/support/decode_binlog.rs"]
 mod decode_binlog;
+#[path = "../tests/support/decode_events.rs"]
+mod decode_events;
 #[path = "../tests/support/decode_rows.rs"]
 mod decode_rows;
 
@@ -33,6 +35,16 @@ fn decode(criterion: &mut Criterion) {
             decoder
                 .decode(&raw, &arena, &mut decode_rows::Counter::default())
                 .expect("rows decode");
+            arena.reset();
+        });
+    });
+    let mut decoder = decode_events::decoder();
+    let raw = decode_events::batch(N_ROWS);
+    group.bench_function("insert event of 500 bytes, MongoDB", |bencher| {
+        bencher.iter(|| {
+            decoder
+                .decode(&raw, &arena, &mut decode_rows::Counter::default())
+                .expect("events decode");
             arena.reset();
         });
     });

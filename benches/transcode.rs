@@ -1,6 +1,8 @@
 //! The transcode budget: a ten-column insert from wire bytes to its record (at most 500 ns), and
 //! the encode part alone, from a prepared change.
 
+#[path = "../tests/support/decode_events.rs"]
+mod decode_events;
 #[path = "../tests/support/decode_rows.rs"]
 mod decode_rows;
 #[path = "../tests/support/transcode_rows.rs"]
@@ -124,6 +126,8 @@ fn encode(criterion: &mut Criterion) {
         ("json", Format::Json { schemas: false }, false),
     ] {
         let options = EncodeOptions {
+            connector: "postgresql",
+            values: tailwater::config::ValueModes::default(),
             topic_prefix: "shop".to_owned(),
             format,
             tombstones: true,
@@ -163,9 +167,14 @@ fn encode(criterion: &mut Criterion) {
 fn transcode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("transcode");
     group.throughput(Throughput::Elements(ROWS as u64));
-    let mut transcoder = transcode_rows::Transcoder::new();
+    let mut transcoder = transcode_rows::Transcoder::new(decode_rows::decoder());
     let raw = decode_rows::batch(ROWS);
     group.bench_function("insert of ten columns to avro_with_id", |bencher| {
+        bencher.iter(|| black_box(transcoder.transcode(&raw)));
+    });
+    let mut transcoder = transcode_rows::Transcoder::new(decode_events::decoder());
+    let raw = decode_events::batch(ROWS);
+    group.bench_function("insert event of 500 bytes, MongoDB, to avro_with_id", |bencher| {
         bencher.iter(|| black_box(transcoder.transcode(&raw)));
     });
     group.finish();

@@ -27,6 +27,7 @@ use crate::sinks::Sink;
 use crate::sinks::file::{FileSink, StdoutSink};
 use crate::sinks::kafka::KafkaSink;
 use crate::sources::Source;
+use crate::sources::mongodb::MongodbSource;
 use crate::sources::mysql::MysqlSource;
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::postgres::PostgresSource;
@@ -134,6 +135,12 @@ impl App {
             )),
             SourceConfig::Mysql(mysql) => mysql_source(Flavor::Mysql, mysql, &config),
             SourceConfig::Mariadb(mysql) => mysql_source(Flavor::Mariadb, mysql, &config),
+            SourceConfig::Mongodb(mongodb) => Box::new(MongodbSource::new(
+                mongodb.clone(),
+                config.snapshot.clone(),
+                config.pipeline.clone(),
+                config.topic_prefix.clone(),
+            )),
         };
         let registry = match &config.format {
             FormatConfig::Avro(registry) => {
@@ -150,6 +157,16 @@ impl App {
             FormatConfig::Avro(_) => Format::Avro,
             FormatConfig::Json { schemas } => Format::Json { schemas: *schemas },
         }
+    }
+}
+
+/// Debezium's name of the connector: `source.connector`.
+fn connector(source: &SourceConfig) -> &'static str {
+    match source {
+        SourceConfig::Postgres(_) => "postgresql",
+        SourceConfig::Mysql(_) => Flavor::Mysql.key(),
+        SourceConfig::Mariadb(_) => Flavor::Mariadb.key(),
+        SourceConfig::Mongodb(_) => "mongodb",
     }
 }
 
@@ -203,8 +220,10 @@ impl Parts for App {
             None => Box::new(NoSchemaIds),
         };
         let options = EncodeOptions {
+            connector: connector(&self.config.source),
             topic_prefix: self.config.topic_prefix.clone(),
             format: self.format(),
+            values: self.config.values,
             tombstones: self.config.delivery.tombstones,
             id_header: self.config.delivery.id_header,
             context_headers: self.config.delivery.context_headers,

@@ -26,6 +26,9 @@ pub const ACKNOWLEDGED: &str = "acknowledged";
 /// Between two looks at a publication.
 pub const LOOK: &str = "look";
 
+/// For the decision of an XA transaction.
+pub const UNDECIDED: &str = "undecided";
+
 /// Dies here if the test says so.
 pub fn hit(name: &'static str) {
     #[cfg(feature = "failpoints")]

@@ -67,6 +67,26 @@ pub enum Value<'a> {
     },
     /// Elements in row-major order.
     Array(&'a [Value<'a>]),
+    /// What an update did to a document.
+    UpdateDescription(&'a UpdateDescription<'a>),
+}
+
+/// What an update did to a document of MongoDB, as the server tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateDescription<'a> {
+    /// Dotted paths of fields that are gone.
+    pub removed: &'a [&'a str],
+    /// A JSON object: new values by dotted path.
+    pub updated: Option<&'a str>,
+    pub truncated: &'a [TruncatedArray<'a>],
+}
+
+/// An array that an update has cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TruncatedArray<'a> {
+    /// Its dotted path.
+    pub field: &'a str,
+    pub new_size: i32,
 }
 
 /// A finite decimal: `unscaled * 10^-scale`, unscaled as minimal big-endian two's complement.

@@ -2,6 +2,8 @@
 
 #[path = "support/decode_binlog.rs"]
 mod decode_binlog;
+#[path = "support/decode_events.rs"]
+mod decode_events;
 #[path = "support/decode_rows.rs"]
 mod decode_rows;
 #[path = "support/transcode_rows.rs"]

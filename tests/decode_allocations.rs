@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use tailwater::sources::{Decode, RawBatch};
 
-use super::{decode_binlog, decode_rows};
+use super::{decode_binlog, decode_events, decode_rows};
 
 #[test]
 fn a_row_is_decoded_without_allocating() {
@@ -13,6 +13,11 @@ fn a_row_is_decoded_without_allocating() {
 #[test]
 fn a_row_of_a_binlog_is_decoded_without_allocating() {
     check(&mut decode_binlog::decoder(), decode_binlog::batch);
+}
+
+#[test]
+fn a_change_event_of_mongodb_is_decoded_without_allocating() {
+    check(&mut decode_events::decoder(), decode_events::batch);
 }
 
 fn check(decoder: &mut dyn Decode, batch: impl Fn(usize) -> RawBatch) {

@@ -93,8 +93,10 @@ fn check(format: Format) {
     let mut old = row.clone();
     old[0] = Value::Int(2);
     let options = EncodeOptions {
+        connector: "postgresql",
         topic_prefix: "shop".to_owned(),
         format,
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: true,
         context_headers: true,

@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sources",
         ],
     ),
-    ("encode/", &["value", "change", "schema", "record", "disposition", "encode"]),
+    ("encode/", &["value", "change", "schema", "record", "config", "disposition", "encode"]),
     (
         "sinks/",
         &["change", "record", "config", "disposition", "failpoint", "sinks", "kafka_client"],
@@ -62,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "disposition",
             "failpoint",
             "offsets",
+            "schema::history",
             "sinks::Receipt",
             "kafka_client",
         ],

@@ -1,11 +1,22 @@
 //! A row on its whole way from wire bytes to Avro costs no allocation once everything is warm.
 
-use super::{decode_rows, transcode_rows};
+use tailwater::sources::{Decode, RawBatch};
+
+use super::{decode_events, decode_rows, transcode_rows};
 
 #[test]
 fn a_row_is_transcoded_without_allocating() {
-    let mut transcoder = transcode_rows::Transcoder::new();
-    let (one, many) = (decode_rows::batch(1), decode_rows::batch(1001));
+    check(decode_rows::decoder(), decode_rows::batch);
+}
+
+#[test]
+fn a_change_event_of_mongodb_is_transcoded_without_allocating() {
+    check(decode_events::decoder(), decode_events::batch);
+}
+
+fn check(decoder: impl Decode + 'static, batch: impl Fn(usize) -> RawBatch) {
+    let mut transcoder = transcode_rows::Transcoder::new(decoder);
+    let (one, many) = (batch(1), batch(1001));
     for _ in 0..3 {
         assert_eq!(transcoder.transcode(&many), 1001);
     }

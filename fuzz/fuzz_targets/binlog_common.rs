@@ -24,12 +24,7 @@ impl Catalog for NoCatalog {
 }
 
 pub fn decoder() -> Decoder {
-    let position = MysqlPosition {
-        server_uuid: String::new(),
-        gtids: None,
-        file: BinlogFile { name: "binlog.000001".to_owned(), offset: 4 },
-        restart: None,
-    };
+    let position = MysqlPosition::new(String::new(), None, BinlogFile { name: "binlog.000001".to_owned(), offset: 4 });
     let config = DecoderConfig {
         source: SourceConstants {
             version: "0",
@@ -38,6 +33,7 @@ pub fn decoder() -> Decoder {
         },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Server,
+        tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: true,
         resume_from: Position::Mysql(position),
     };

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::report::Report;
 use crate::config::{
-    self, Config, FormatConfig, Loaded, MysqlConfig, OffsetsConfig, PostgresConfig, SinkConfig,
-    SourceConfig, TableFilter,
+    self, CaptureScope, Config, FormatConfig, Loaded, MongodbConfig, MysqlConfig, OffsetsConfig,
+    PostgresConfig, SinkConfig, SourceConfig, TableFilter,
 };
 use crate::exit;
 
@@ -66,6 +66,7 @@ fn source(source: &SourceConfig) -> (String, &TableFilter) {
         }
         SourceConfig::Mysql(source) => (mysql("MySQL", source), &source.tables),
         SourceConfig::Mariadb(source) => (mysql("MariaDB", source), &source.tables),
+        SourceConfig::Mongodb(source) => (mongodb(source), &source.collections),
     }
 }
 
@@ -75,4 +76,21 @@ fn mysql(server: &str, source: &MysqlConfig) -> String {
     let port = if host.starts_with('/') { String::new() } else { format!(":{port}") };
     let id = server_id.map_or_else(|| "made of the name".to_owned(), |id| id.to_string());
     format!("{server} {user}@{host}{port}, TLS {:?}, server id {id}", source.tls.mode)
+}
+
+/// The addresses alone: the rest of the URI may hold secrets.
+fn mongodb(source: &MongodbConfig) -> String {
+    let MongodbConfig { scope, full_document, pre_images, documents, .. } = source;
+    let servers = source.servers();
+    let scope = match scope {
+        CaptureScope::Deployment => "whole deployment".to_owned(),
+        CaptureScope::Database(database) => format!("database {database}"),
+        CaptureScope::Collection { database, collection } => {
+            format!("collection {database}.{collection}")
+        }
+    };
+    format!(
+        "MongoDB at {servers}, {scope}, full documents {full_document:?}, pre-images {pre_images:?}, \
+         documents as {documents:?}"
+    )
 }

@@ -3,18 +3,40 @@
 
 use std::time::Duration;
 
-use super::{LogPosition, SnapshotMode, TlsMode, UnmappedTypes};
+use super::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, DocumentForm, FullDocument, HstoreMode,
+    IntervalMode, LogPosition, PreImages, SnapshotMode, TimeMode, Tinyint1Mode, TlsMode,
+    UnmappedTypes, ValueModes,
+};
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) const POSTGRES_PORT: u16 = 5432;
 pub(super) const MYSQL_PORT: u16 = 3306;
 pub(super) const LOG_POSITION: LogPosition = LogPosition::Auto;
+pub(super) const FULL_DOCUMENT: FullDocument = FullDocument::Lookup;
+pub(super) const PRE_IMAGES: PreImages = PreImages::Off;
+pub(super) const DOCUMENT_FORM: DocumentForm = DocumentForm::Text;
+pub(super) const AWAIT_TIME: Duration = Duration::from_secs(1);
+/// Three times what a document may be (before, after, and what changed), and room to spare.
+pub(super) const EVENT_BYTES_MAX: u64 = 64 << 20;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const MESSAGE_BYTES_MAX: u64 = 256 << 20;
 pub(super) const UNMAPPED_TYPES: UnmappedTypes = UnmappedTypes::Text;
+/// Debezium's.
+pub(super) const POSTGRES_VALUES: ValueModes = ValueModes {
+    decimal: DecimalMode::Precise,
+    time: TimeMode::Adaptive,
+    binary: BinaryMode::Bytes,
+    interval: IntervalMode::Numeric,
+    hstore: HstoreMode::Json,
+    bigint_unsigned: BigintUnsignedMode::Long,
+};
+pub(super) const MYSQL_VALUES: ValueModes =
+    ValueModes { time: TimeMode::AdaptiveTimeMicroseconds, ..POSTGRES_VALUES };
+pub(super) const TINYINT1: Tinyint1Mode = Tinyint1Mode::Number;
 /// Where the connection stays within the machine.
 pub(super) const TLS_MODE_LOCAL: TlsMode = TlsMode::Prefer;
 /// Where it crosses a network: anything less lets a stranger in the middle read the password.

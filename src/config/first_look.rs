@@ -151,6 +151,7 @@ impl Look {
             // Rows alone are what a first look is for.
             include_schema_changes: Some(false),
             position: None,
+            values: None,
             silence_limit: None,
             message_bytes_max: None,
         };
@@ -171,6 +172,7 @@ impl Look {
                 slot: None,
                 publication: None,
                 unmapped_types: None,
+                values: None,
                 logical_messages: None,
                 status_interval: None,
                 silence_limit: None,
@@ -221,7 +223,7 @@ mod tests {
             let Loaded { config, warnings } = first_look(&url, None).unwrap();
             assert_eq!((warnings.len(), password_variable(&url)), (0, "MYSQL_PWD"));
             let (name, source) = match &config.source {
-                SourceConfig::Postgres(_) => panic!("{scheme}"),
+                SourceConfig::Postgres(_) | SourceConfig::Mongodb(_) => panic!("{scheme}"),
                 SourceConfig::Mysql(source) => ("mysql", source),
                 SourceConfig::Mariadb(source) => ("mariadb", source),
             };

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod tables;
 mod tree;
 mod units;
+mod values;
 mod written;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub use first_look::{first_look, password_variable};
 pub use load::{Loaded, json_schema, load};
 pub use secret::Secret;
 pub use tables::TableFilter;
+pub use values::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, Tinyint1Mode,
+    ValueModes,
+};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +45,8 @@ pub struct Config {
     pub topic_prefix: String,
     pub source: SourceConfig,
     pub snapshot: SnapshotConfig,
+    /// Chosen with the source, used by the encoder.
+    pub values: ValueModes,
     pub format: FormatConfig,
     pub sink: SinkConfig,
     pub offsets: OffsetsConfig,
@@ -54,6 +61,7 @@ pub enum SourceConfig {
     Postgres(PostgresConfig),
     Mysql(MysqlConfig),
     Mariadb(MysqlConfig),
+    Mongodb(MongodbConfig),
 }
 
 #[derive(Clone, Debug)]
@@ -98,10 +106,87 @@ pub struct MysqlConfig {
     pub position: LogPosition,
     /// Publish what statements do to definitions, to the topic that is called like the prefix.
     pub include_schema_changes: bool,
+    pub tinyint1: Tinyint1Mode,
     /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
     pub silence_limit: Duration,
     /// Largest event or row accepted from the server.
     pub message_bytes_max: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct MongodbConfig {
+    /// `mongodb://…` or `mongodb+srv://…` with everything that it may hold, a password too.
+    pub uri: Secret,
+    /// Instead of what the URI has.
+    pub user: Option<String>,
+    /// Instead of what the URI has.
+    pub password: Option<Secret>,
+    /// Patterns over `database.collection`.
+    pub collections: TableFilter,
+    pub scope: CaptureScope,
+    pub full_document: FullDocument,
+    pub pre_images: PreImages,
+    pub documents: DocumentForm,
+    pub fields: FieldsConfig,
+    /// How long the server holds back the answer when nothing happens.
+    pub await_time: Duration,
+    /// Largest event put together of its fragments.
+    pub message_bytes_max: u32,
+}
+
+impl MongodbConfig {
+    /// The servers that the URI names, for messages; nothing else of it may be shown.
+    #[must_use]
+    pub fn servers(&self) -> String {
+        resolve::mongodb_servers(self.uri.expose())
+    }
+}
+
+/// What one change stream is opened over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaptureScope {
+    Deployment,
+    Database(String),
+    Collection { database: String, collection: String },
+}
+
+/// What an update's `after` is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullDocument {
+    /// Nothing: `after` is null and `updateDescription` says what changed.
+    Off,
+    /// The document as it is when the event is read.
+    Lookup,
+    /// As it was right after the update, where the server kept it.
+    WhenAvailable,
+    /// As it was right after the update; refused where the server does not keep it.
+    Required,
+}
+
+/// What `before` is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreImages {
+    Off,
+    WhenAvailable,
+    Required,
+}
+
+/// How documents stand in records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentForm {
+    /// As text: Extended JSON in `io.debezium.data.Json`.
+    Text,
+    /// As records of an inferred schema.
+    Structured,
+}
+
+/// Fields of documents that are left out or called otherwise, as they are written.
+#[derive(Clone, Debug, Default)]
+pub struct FieldsConfig {
+    /// `database.collection.path`
+    pub exclude: Vec<String>,
+    /// `database.collection.path:new name`
+    pub rename: Vec<String>,
 }
 
 /// What a place in the binary log is made of.

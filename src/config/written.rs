@@ -14,6 +14,9 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::secret::Secret;
 use super::units::{Size, Span};
+use super::values::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, Tinyint1Mode,
+};
 
 /// Configuration of one Tailwater pipeline: one database to one destination.
 ///
@@ -63,6 +66,8 @@ pub(super) enum Source {
     /// MariaDB 10.6 or newer with `log_bin` and `binlog_format=ROW`; `binlog_row_metadata=FULL` is
     /// better.
     Mariadb(Box<Mysql>),
+    /// A MongoDB replica set or sharded cluster, 4.2 or newer.
+    Mongodb(Box<Mongodb>),
 }
 
 /// A PostgreSQL database. The user needs LOGIN, REPLICATION, CONNECT on the database, USAGE on
@@ -96,6 +101,9 @@ pub(super) struct Postgres {
     pub(super) tables: Option<Tables>,
     /// What becomes of a column whose type Debezium has no mapping for. Default: `text`.
     pub(super) unmapped_types: Option<UnmappedTypes>,
+    /// How values are written where Debezium gives a choice. A change of any of them changes the
+    /// schemas of every topic that it concerns.
+    pub(super) values: Option<PostgresValues>,
     /// Publish messages of `pg_logical_emit_message` to `<prefix>.message` (PostgreSQL 14 and newer). Default: true.
     pub(super) logical_messages: Option<bool>,
     /// How often progress is confirmed to the server, which keeps its log until then. 100ms to
@@ -158,6 +166,9 @@ pub(super) struct Mysql {
     /// Publish the statements that define tables, and what they make of them, to the topic that is
     /// called like the prefix. Default: true. Debezium: `include.schema.changes`.
     pub(super) include_schema_changes: Option<bool>,
+    /// How values are written where Debezium gives a choice. A change of any of them changes the
+    /// schemas of every topic that it concerns.
+    pub(super) values: Option<MysqlValues>,
     /// A connection on which nothing arrives for this long counts as dead; the server is asked for
     /// a heartbeat three times as often. 3s to 168h. Default: 60s. Debezium:
     /// `connect.keep.alive.interval.ms`.
@@ -165,6 +176,157 @@ pub(super) struct Mysql {
     /// Largest single event (some rows of one statement, in essence) accepted from the server.
     /// 1MiB to 1GiB, which is the server's own limit. Default: 256MiB.
     pub(super) message_bytes_max: Option<Size>,
+}
+
+/// How PostgreSQL's values are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresValues {
+    /// `numeric`, `decimal` and `money`. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// `date`, `time` and `timestamp` without zone; those with a zone are always text. Default:
+    /// `adaptive`. Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// `bytea`, and the content of logical messages. Default: `bytes`. Debezium:
+    /// `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// `interval`. Default: `numeric`. Debezium: `interval.handling.mode`.
+    pub(super) interval: Option<IntervalMode>,
+    /// `hstore`. Default: `json`. Debezium: `hstore.handling.mode`.
+    pub(super) hstore: Option<HstoreMode>,
+}
+
+/// How the values of MySQL and MariaDB are written where Debezium gives a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MysqlValues {
+    /// DECIMAL. Default: `precise`. Debezium: `decimal.handling.mode`.
+    pub(super) decimal: Option<DecimalMode>,
+    /// DATE, TIME and DATETIME; TIMESTAMP is always text. `connect` and `isostring` have no form for
+    /// a TIME below zero or above 24:00:00: such a row stops the pipeline, or becomes a dead letter
+    /// (`dead_letter.conversion`). Default: `adaptive_time_microseconds`; `adaptive` is refused.
+    /// Debezium: `time.precision.mode`.
+    pub(super) time: Option<TimeMode>,
+    /// BINARY, VARBINARY and the BLOBs. Default: `bytes`. Debezium: `binary.handling.mode`.
+    pub(super) binary: Option<BinaryMode>,
+    /// BIGINT UNSIGNED. Default: `long`. Debezium: `bigint.unsigned.handling.mode`.
+    pub(super) bigint_unsigned: Option<BigintUnsignedMode>,
+    /// TINYINT(1), signed or not. Default: `number`. Debezium: the converter
+    /// `TinyIntOneToBooleanConverter`.
+    pub(super) tinyint1: Option<Tinyint1Mode>,
+}
+
+/// A MongoDB replica set or sharded cluster. The user needs `readAnyDatabase` for a whole
+/// deployment, `read` on the database otherwise; `clusterMonitor` lets the start check the
+/// deployment's identity and how far back its oplog goes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mongodb {
+    /// Connection string, `mongodb://…` or `mongodb+srv://…`, with the options of MongoDB's own
+    /// drivers: `replicaSet`, `tls`, `tlsCAFile`, `authSource`, `readPreference`,
+    /// `connectTimeoutMS`, `serverSelectionTimeoutMS` and so on. Required. Debezium:
+    /// `mongodb.connection.string`.
+    pub(super) uri: SecretText,
+    /// Instead of the one in `uri`; together with `password`. Debezium: `mongodb.user`.
+    pub(super) user: Option<String>,
+    /// Better `${file:…}` or `${env:…}` than plain text. Instead of the one in `uri`. Debezium:
+    /// `mongodb.password`.
+    pub(super) password: Option<SecretText>,
+    /// Which collections are captured. Default: all but the system's. Debezium:
+    /// `database.include.list`, `collection.include.list` and their counterparts; a whole database
+    /// is `shop.*`.
+    pub(super) collections: Option<Collections>,
+    /// What the change stream is opened over. Default: `deployment`. Debezium: `capture.scope`.
+    pub(super) capture_scope: Option<CaptureScope>,
+    /// With `capture_scope: database` the database, with `collection` the `database.collection`.
+    /// Debezium: `capture.target`.
+    pub(super) capture_target: Option<String>,
+    /// What an update's `after` is made of. Default: `lookup`. Debezium: `capture.mode` and
+    /// `capture.mode.full.update.type`.
+    pub(super) full_document: Option<FullDocument>,
+    /// What `before` is made of. Default: `off`. Debezium: `capture.mode` with `…_with_pre_image`.
+    pub(super) pre_images: Option<PreImages>,
+    /// How documents stand in records. Default: `text`.
+    pub(super) documents: Option<DocumentForm>,
+    /// Fields of documents that are left out or called otherwise.
+    pub(super) fields: Option<Fields>,
+    /// How long the server waits for a change before it answers that there is none. 100ms to 60s.
+    /// Default: 1s. Debezium: `cursor.max.await.time.ms`.
+    pub(super) await_time: Option<Span>,
+    /// Largest single event, which a server of 7.0 (6.0.9) or newer sends in fragments of 16 MB.
+    /// 16MiB to 1GiB. Default: 64MiB.
+    pub(super) message_bytes_max: Option<Size>,
+}
+
+/// Which collections are captured: globs over `database.collection`, where `*` is any run of
+/// characters, `?` one of them and `[ab]` a choice.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Collections {
+    /// Captured where at least one matches. Default: every collection. An empty list is refused.
+    pub(super) include: Option<Vec<String>>,
+    /// Left out where one matches, included or not. Default: none.
+    pub(super) exclude: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CaptureScope {
+    /// Everything but the databases `admin`, `config` and `local`. New databases are seen.
+    Deployment,
+    /// One database.
+    Database,
+    /// One collection.
+    Collection,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FullDocument {
+    /// Nothing: `after` is null, and `updateDescription` says what changed.
+    Off,
+    /// The document as it is when the event is read: after some quick updates each of them may
+    /// show the last, and `after` is null where it was deleted meanwhile.
+    Lookup,
+    /// As it was right after the update, where the server kept it (6.0 and newer, collections with
+    /// `changeStreamPreAndPostImages`); null elsewhere.
+    WhenAvailable,
+    /// As it was right after the update. The start is refused where a collection does not keep it.
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PreImages {
+    /// `before` is null.
+    Off,
+    /// The document before the change, where the server kept it (6.0 and newer, collections with
+    /// `changeStreamPreAndPostImages`); null elsewhere.
+    WhenAvailable,
+    /// The document before the change. The start is refused where a collection does not keep it.
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DocumentForm {
+    /// Text of Extended JSON, as Debezium does.
+    Text,
+    /// Records of a schema that follows the documents, as Debezium's ExtractNewDocumentState
+    /// makes them.
+    Structured,
+}
+
+/// Fields of documents that are left out or called otherwise. The path of a field is
+/// `database.collection.field`, deeper ones with further dots; `*` stands for any database or
+/// collection.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fields {
+    /// Debezium: `field.exclude.list`.
+    pub(super) exclude: Option<Vec<String>>,
+    /// Each a path, a colon and the last step's new name. Debezium: `field.renames`.
+    pub(super) rename: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -246,7 +408,8 @@ pub(super) enum SnapshotMode {
     Initial,
     /// Every captured row once, then exit with 0.
     InitialOnly,
-    /// The log only, from the moment the slot was made (MySQL, MariaDB: from its end at the start).
+    /// The log only, from the moment the slot was made (MySQL, MariaDB, MongoDB: from its end at the
+    /// start).
     NoData,
 }
 

@@ -1,6 +1,9 @@
 //! Avro's binary encoding (specification 1.12, "Binary Encoding").
 
+use super::binary_text::BinaryText;
 use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
+use super::string_map;
+use crate::value::UpdateDescription;
 
 /// Confluent's framing: a zero, then the schema's number, big-endian.
 pub(crate) fn frame(schema_id: u32) -> Vec<u8> {
@@ -25,6 +28,19 @@ impl Avro<'_> {
     #[inline]
     fn length(&mut self, length: usize) {
         self.int(i64::try_from(length).expect("a slice is shorter than i64::MAX"));
+    }
+
+    /// An array that is null where it is empty.
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        if items.is_empty() {
+            return self.none(Nullability::NullFirst);
+        }
+        self.some(Nullability::NullFirst);
+        self.array_start(items.len());
+        for item in items {
+            write(self, item);
+        }
+        self.array_end(items.len());
     }
 }
 
@@ -123,6 +139,29 @@ impl Emit for Avro<'_> {
         self.0.extend_from_slice(value);
     }
 
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        self.length(form.length(value));
+        form.append(value, self.0);
+    }
+
+    /// One block with all pairs, as for arrays; the values may be null.
+    fn string_map(&mut self, json: &str) -> bool {
+        let Some(n_pairs) = string_map::count(json) else { return false };
+        self.array_start(n_pairs);
+        let written = string_map::pairs(json, |key, value| {
+            self.text(key);
+            match value {
+                Some(value) => {
+                    self.some(Nullability::NullFirst);
+                    self.text(value);
+                }
+                None => self.none(Nullability::NullFirst),
+            }
+        });
+        self.array_end(n_pairs);
+        written.is_some()
+    }
+
     /// One block with all items, as Java's `BinaryEncoder` writes arrays; an empty array has none.
     fn array_start(&mut self, length: usize) {
         if length > 0 {
@@ -157,6 +196,21 @@ impl Emit for Avro<'_> {
             }
             None => self.none(Nullability::NullFirst),
         }
+    }
+
+    fn update_description(&mut self, update: &UpdateDescription<'_>) {
+        self.list(update.removed, |out, name| out.text(name));
+        match update.updated {
+            Some(fields) => {
+                self.some(Nullability::NullFirst);
+                self.text(fields);
+            }
+            None => self.none(Nullability::NullFirst),
+        }
+        self.list(update.truncated, |out, array| {
+            out.text(array.field);
+            out.int(i64::from(array.new_size));
+        });
     }
 }
 

@@ -1,46 +1,15 @@
-//! Values to what Debezium publishes for them, in the default modes: one place for every format
-//! and for the defaults in schemas. `schema::debezium::column_schema` says the type, this file the
-//! value; the two change together.
+//! Values to what Debezium publishes for them: one place for every format and for the defaults in
+//! schemas. [`Codec`] says which form a column's values have, this file makes it.
 
+use super::codec::Codec;
 use super::datetime;
 use super::decimal;
+use super::decimal_text;
 use super::emit::{Emit, LiteralOut, Nullability};
 use super::geometry;
 use super::stand_in::placeholder;
-use crate::schema::ColumnType;
 use crate::schema::connect::Literal;
-use crate::schema::debezium::element_optional;
-use crate::value::{Decimal, Value};
-
-/// How a column's values are written.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Codec {
-    Bool,
-    Int16,
-    Int32,
-    Int64,
-    UInt64,
-    Float32,
-    Float64,
-    Decimal { scale: i32 },
-    VariableDecimal,
-    Text,
-    Json,
-    Uuid,
-    Bytes,
-    Date,
-    MilliTime,
-    MicroTime,
-    ZonedTime,
-    MilliTimestamp,
-    MicroTimestamp,
-    ZonedTimestamp { digits: u8 },
-    Duration,
-    Point,
-    Geometry,
-    FloatVector,
-    Array { element: Box<Codec>, nullability: Nullability },
-}
+use crate::value::{Decimal, DecimalSpecial, Value};
 
 /// Why a value has no place in its column. Never holds the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,50 +28,13 @@ pub(crate) enum Mismatch {
     Scale,
     #[error("the number is out of the range of {0}")]
     Range(&'static str),
+    #[error(
+        "the TIME is below zero or above 24:00:00, for which `values: {{ time: connect }}` and \
+         `isostring` have no form; `adaptive_time_microseconds` has one"
+    )]
+    NotATimeOfDay,
     #[error("the value is not {0}")]
     Kind(&'static str),
-}
-
-impl Codec {
-    pub(crate) fn of(data_type: &ColumnType) -> Self {
-        match data_type {
-            ColumnType::Bool => Self::Bool,
-            ColumnType::Int16 => Self::Int16,
-            ColumnType::Int32 | ColumnType::Year => Self::Int32,
-            ColumnType::Int64 => Self::Int64,
-            ColumnType::UInt64 => Self::UInt64,
-            ColumnType::Float32 => Self::Float32,
-            ColumnType::Float64 => Self::Float64,
-            ColumnType::Decimal { scale, .. } | ColumnType::Money { scale } => {
-                Self::Decimal { scale: *scale }
-            }
-            ColumnType::VariableDecimal => Self::VariableDecimal,
-            ColumnType::Text
-            | ColumnType::Xml
-            | ColumnType::Ltree
-            | ColumnType::TsVector
-            | ColumnType::Enum { .. }
-            | ColumnType::EnumSet { .. } => Self::Text,
-            ColumnType::Json | ColumnType::Hstore => Self::Json,
-            ColumnType::Uuid => Self::Uuid,
-            ColumnType::Bytes | ColumnType::Bits { .. } => Self::Bytes,
-            ColumnType::Date => Self::Date,
-            ColumnType::Time { precision: 0..=3 } => Self::MilliTime,
-            ColumnType::Time { .. } | ColumnType::SignedTime { .. } => Self::MicroTime,
-            ColumnType::TimeTz { .. } => Self::ZonedTime,
-            ColumnType::Timestamp { precision: 0..=3 } => Self::MilliTimestamp,
-            ColumnType::Timestamp { .. } => Self::MicroTimestamp,
-            ColumnType::TimestampTz { precision } => Self::ZonedTimestamp { digits: *precision },
-            ColumnType::Interval => Self::Duration,
-            ColumnType::Point => Self::Point,
-            ColumnType::Geometry => Self::Geometry,
-            ColumnType::FloatVector => Self::FloatVector,
-            ColumnType::Array(element) => Self::Array {
-                element: Box::new(Self::of(element)),
-                nullability: Nullability::of(element_optional(element), false),
-            },
-        }
-    }
 }
 
 /// Writes a value that is there: neither null, nor absent, nor unavailable.
@@ -159,7 +91,6 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
         (Codec::Float64, Value::Float32(value)) => out.float64(f64::from(value)),
         // A default that has not as many digits as the column.
         (Codec::ZonedTimestamp { .. }, Value::Text(text)) => out.text(text),
-        (Codec::MilliTime, Value::Time(micros)) => out.int(micros / 1_000),
         (Codec::MicroTime, Value::Time(micros)) => out.int(micros),
         (Codec::ZonedTime, Value::TimeTz { micros, offset_s }) => {
             out.ascii(datetime::zoned_time(micros, offset_s).as_bytes());
@@ -169,13 +100,16 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             out.point(x, y, geometry::unreferenced(&geometry::point_wkb(x, y)));
         }
         (Codec::Point, Value::Geometry { srid, wkb }) => {
-            let (x, y) = geometry::coordinates(wkb).ok_or(Mismatch::Kind(expected(codec)))?;
+            let (x, y) = geometry::coordinates(wkb).ok_or(Mismatch::Kind(codec.expected()))?;
             out.point(x, y, geometry::referenced(wkb, srid));
         }
         (Codec::Geometry, Value::Geometry { srid, wkb }) => {
             out.geometry(geometry::referenced(wkb, srid));
         }
         (Codec::FloatVector, Value::Bytes(bytes)) => return write_floats(bytes, out),
+        (Codec::UpdateDescription, Value::UpdateDescription(update)) => {
+            out.update_description(update);
+        }
         (Codec::Array { element, nullability }, Value::Array(items)) => {
             out.array_start(items.len());
             for (index, item) in items.iter().enumerate() {
@@ -187,7 +121,58 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
         (_, Value::Null | Value::NoSuchDate) => return Err(Mismatch::Null),
         (_, Value::Absent) => return Err(Mismatch::Absent),
         (codec, Value::Unavailable) => return placeholder(codec, out),
-        (codec, _) => return Err(Mismatch::Kind(expected(codec))),
+        (codec, value) => return write_chosen(codec, value, out),
+    }
+    Ok(())
+}
+
+/// Forms that only a mode other than the default asks for, and times of milliseconds.
+fn write_chosen<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(), Mismatch> {
+    match (codec, value) {
+        (Codec::MilliTime, Value::Time(micros)) => {
+            out.int(datetime::milli_time(micros).ok_or(Mismatch::NotATimeOfDay)?);
+        }
+        (Codec::NanoTime, Value::Time(micros))
+        | (Codec::NanoTimestamp, Value::Timestamp(micros)) => {
+            out.int(datetime::nanos(micros).ok_or(Mismatch::Range("nanoseconds of 64 bits"))?);
+        }
+        (Codec::IsoDate, Value::Date(days)) => out.ascii(datetime::iso_date(days).as_bytes()),
+        (Codec::IsoTime, Value::Time(micros)) => {
+            out.ascii(datetime::iso_time(micros).ok_or(Mismatch::NotATimeOfDay)?.as_bytes());
+        }
+        (Codec::IsoTimestamp, Value::Timestamp(micros)) => {
+            out.ascii(datetime::iso_timestamp(micros).as_bytes());
+        }
+        (Codec::IsoInterval, Value::Interval(interval)) => {
+            out.ascii(datetime::iso_interval(interval).as_bytes());
+        }
+        (Codec::DecimalText { scale }, Value::Decimal(decimal)) => {
+            out.ascii(decimal_text::plain(decimal, *scale).as_bytes());
+        }
+        (Codec::DecimalDouble, Value::Decimal(decimal)) => {
+            out.float64(decimal_text::double(decimal).ok_or(Mismatch::Range("a double"))?);
+        }
+        // `SpecialValueDecimal`.
+        (Codec::DecimalText { .. }, Value::DecimalSpecial(special)) => out.ascii(match special {
+            DecimalSpecial::NaN => b"NAN",
+            DecimalSpecial::PositiveInfinity => b"POSITIVE_INFINITY",
+            DecimalSpecial::NegativeInfinity => b"NEGATIVE_INFINITY",
+        }),
+        (Codec::DecimalDouble, Value::DecimalSpecial(special)) => out.float64(match special {
+            DecimalSpecial::NaN => f64::NAN,
+            DecimalSpecial::PositiveInfinity => f64::INFINITY,
+            DecimalSpecial::NegativeInfinity => f64::NEG_INFINITY,
+        }),
+        (Codec::UInt64Decimal, Value::UInt(value)) => {
+            out.bytes(decimal::unsigned(value).as_bytes())
+        }
+        (Codec::BytesText(form), Value::Bytes(bytes)) => out.binary_text(bytes, *form),
+        (Codec::StringMap, Value::Text(json)) => {
+            if !out.string_map(json) {
+                return Err(Mismatch::Kind(codec.expected()));
+            }
+        }
+        (codec, _) => return Err(Mismatch::Kind(codec.expected())),
     }
     Ok(())
 }
@@ -212,7 +197,7 @@ fn write_element<E: Emit>(
 fn write_floats<E: Emit>(bytes: &[u8], out: &mut E) -> Result<(), Mismatch> {
     let (floats, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {
-        return Err(Mismatch::Kind(expected(&Codec::FloatVector)));
+        return Err(Mismatch::Kind(Codec::FloatVector.expected()));
     }
     out.array_start(floats.len());
     for (index, float) in floats.iter().enumerate() {
@@ -230,28 +215,6 @@ fn write_decimal<E: Emit>(decimal: Decimal<'_>, scale: i32, out: &mut E) -> Resu
         out.bytes(decimal::rescale(decimal, scale).ok_or(Mismatch::Scale)?.as_bytes());
     }
     Ok(())
-}
-
-fn expected(codec: &Codec) -> &'static str {
-    match codec {
-        Codec::Bool => "a boolean",
-        Codec::Int16 | Codec::Int32 | Codec::Int64 => "an integer",
-        Codec::UInt64 => "an unsigned integer",
-        Codec::Float32 | Codec::Float64 => "a floating point number of the column's size",
-        Codec::Decimal { .. } | Codec::VariableDecimal => "a decimal",
-        Codec::Text | Codec::Json | Codec::Uuid => "text",
-        Codec::Bytes => "bytes",
-        Codec::Date => "a date",
-        Codec::MilliTime | Codec::MicroTime => "a time",
-        Codec::ZonedTime => "a time with zone",
-        Codec::MilliTimestamp | Codec::MicroTimestamp => "a timestamp",
-        Codec::ZonedTimestamp { .. } => "a timestamp with zone",
-        Codec::Duration => "an interval",
-        Codec::Point => "a point",
-        Codec::Geometry => "a geometry",
-        Codec::FloatVector => "a vector of floating point numbers",
-        Codec::Array { .. } => "an array",
-    }
 }
 
 /// The converted default of a column, where a schema has a place for it.

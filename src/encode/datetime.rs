@@ -50,15 +50,31 @@ pub(crate) fn duration(interval: Interval) -> i64 {
     i64::try_from(micros).unwrap_or(limit)
 }
 
-/// A short text on the stack.
+/// `org.apache.kafka.connect.data.Time`, `io.debezium.time.Time`: milliseconds of a day, whose end
+/// counts; `None` for any other of MySQL's times.
+pub(crate) fn milli_time(micros: i64) -> Option<i64> {
+    (0..=DAY).contains(&micros).then_some(micros / 1_000)
+}
+
+/// `io.debezium.time.NanoTime`, `io.debezium.time.NanoTimestamp`; `None` beyond the years 1677 to
+/// 2262. The infinities are the largest and the smallest number.
+pub(crate) fn nanos(micros: i64) -> Option<i64> {
+    match micros {
+        i64::MAX | i64::MIN => Some(micros),
+        micros => micros.checked_mul(1_000),
+    }
+}
+
+/// A short text on the stack. The longest is an interval:
+/// `P-178956970Y-8M-2147483648DT-2562047788H-0M-54.775808S`.
 pub(crate) struct Text {
-    bytes: [u8; 40],
+    bytes: [u8; 64],
     length: usize,
 }
 
 impl Text {
     fn new() -> Self {
-        Self { bytes: [0; 40], length: 0 }
+        Self { bytes: [0; 64], length: 0 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -95,6 +111,41 @@ impl Text {
         }
     }
 
+    /// As many digits of a fraction in microseconds as it needs, none for none.
+    fn short_fraction(&mut self, mut micros: i64) {
+        if micros > 0 {
+            let mut digits = 6;
+            while micros % 10 == 0 {
+                micros /= 10;
+                digits -= 1;
+            }
+            self.fraction(micros, digits);
+        }
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.push(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Year, month and day as `DateTimeFormatter` has them: a sign outside of the years 0 to 9999,
+    /// and four digits at least.
+    fn date(&mut self, days: i64) {
+        let (year, month, day) = civil(days);
+        match year {
+            10_000.. => self.push(b"+"),
+            0..10_000 => {}
+            _ => self.push(b"-"),
+        }
+        match year.unsigned_abs() {
+            0..10_000 => self.number::<4>(year),
+            _ => self.push(itoa::Buffer::new().format(year.unsigned_abs()).as_bytes()),
+        }
+        self.push(b"-");
+        self.number::<2>(month);
+        self.push(b"-");
+        self.number::<2>(day);
+    }
+
     fn time_of_day(&mut self, seconds: i64) {
         self.number::<2>(seconds / 3_600);
         self.push(b":");
@@ -126,23 +177,8 @@ pub(crate) fn far_zoned_timestamp(seconds: i64, micros: u32, digits: u8) -> Text
 }
 
 fn write_timestamp(text: &mut Text, seconds: i64, micros: i64, digits: u8) {
-    let (year, month, day) = civil(seconds.div_euclid(DAY / SECOND));
     let in_day = seconds.rem_euclid(DAY / SECOND);
-    // DateTimeFormatter's year: a sign outside of 0 to 9999, and four digits at least.
-    match year {
-        10_000.. => text.push(b"+"),
-        0..10_000 => {}
-        _ => text.push(b"-"),
-    }
-    match year.unsigned_abs() {
-        0..10_000 => text.number::<4>(year),
-        10_000..100_000 => text.number::<5>(year),
-        _ => text.number::<6>(year),
-    }
-    text.push(b"-");
-    text.number::<2>(month);
-    text.push(b"-");
-    text.number::<2>(day);
+    text.date(seconds.div_euclid(DAY / SECOND));
     text.push(b"T");
     text.time_of_day(in_day);
     if digits > 0 {
@@ -159,16 +195,60 @@ pub(crate) fn zoned_time(micros: i64, offset_s: i32) -> Text {
     let in_day = (micros - i64::from(offset_s) * SECOND).rem_euclid(DAY);
     let mut text = Text::new();
     text.time_of_day(in_day / SECOND);
-    let mut fraction = in_day % SECOND;
-    if fraction > 0 {
-        let mut digits = 6;
-        while fraction % 10 == 0 {
-            fraction /= 10;
-            digits -= 1;
-        }
-        text.fraction(fraction, digits);
-    }
+    text.short_fraction(in_day % SECOND);
     text.push(b"Z");
+    text
+}
+
+/// `io.debezium.time.IsoDate`: the date of a `LocalDate`, and UTC.
+pub(crate) fn iso_date(days: i32) -> Text {
+    let mut text = Text::new();
+    text.date(date(days));
+    text.push(b"Z");
+    text
+}
+
+/// `io.debezium.time.IsoTime`, where the end of a day is its beginning; `None` for what is no time
+/// of a day.
+pub(crate) fn iso_time(micros: i64) -> Option<Text> {
+    (0..=DAY).contains(&micros).then(|| zoned_time(micros, 0))
+}
+
+/// `io.debezium.time.IsoTimestamp`
+pub(crate) fn iso_timestamp(micros: i64) -> Text {
+    let micros = micro_timestamp(micros);
+    let mut text = Text::new();
+    text.date(micros.div_euclid(DAY));
+    text.push(b"T");
+    let in_day = micros.rem_euclid(DAY);
+    text.time_of_day(in_day / SECOND);
+    text.short_fraction(in_day % SECOND);
+    text.push(b"Z");
+    text
+}
+
+/// `io.debezium.time.Interval`, in which every part has its own sign (`Interval.toIsoString`).
+pub(crate) fn iso_interval(interval: Interval) -> Text {
+    let mut text = Text::new();
+    let seconds = interval.micros / SECOND;
+    for (before, part) in [
+        (&b"P"[..], i64::from(interval.months / 12)),
+        (b"Y", i64::from(interval.months % 12)),
+        (b"M", i64::from(interval.days)),
+        (b"DT", seconds / 3_600),
+        (b"H", seconds / 60 % 60),
+    ] {
+        text.push(before);
+        text.integer(part);
+    }
+    text.push(b"M");
+    let (seconds, fraction) = (seconds % 60, interval.micros % SECOND);
+    if seconds < 0 || fraction < 0 {
+        text.push(b"-");
+    }
+    text.integer(seconds.abs());
+    text.short_fraction(fraction.abs());
+    text.push(b"S");
     text
 }
 
@@ -190,7 +270,8 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::{
-        civil, date, duration, far_zoned_timestamp, micro_timestamp, milli_timestamp, zoned_time,
+        civil, date, duration, far_zoned_timestamp, iso_date, iso_interval, iso_time,
+        iso_timestamp, micro_timestamp, milli_time, milli_timestamp, nanos, zoned_time,
         zoned_timestamp,
     };
     use crate::value::Interval;
@@ -255,6 +336,55 @@ mod tests {
         assert_eq!(micro_timestamp(i64::MAX), 9_223_372_036_825_200_000);
         assert_eq!(milli_timestamp(i64::MIN), -9_223_372_036_832_400);
         assert_eq!(milli_timestamp(-1), -1);
+    }
+
+    #[test]
+    fn iso_texts_are_debeziums() {
+        for (days, expected) in [
+            (19_782, "2024-02-29Z"),
+            (-735_160, "-0043-03-15Z"),
+            (2_145_042_905, "+5874897-12-31Z"),
+            (i32::MAX, "-5877611-06-21Z"),
+            (i32::MIN, "-5877611-06-22Z"),
+        ] {
+            assert_eq!(text(&iso_date(days)), expected);
+        }
+        for (micros, expected) in [
+            (14_706_789_000, Some("04:05:06.789Z")),
+            (86_400_000_000, Some("00:00:00Z")),
+            (86_400_000_001, None),
+            (-1, None),
+        ] {
+            assert_eq!(iso_time(micros).as_ref().map(text), expected);
+        }
+        for (micros, expected) in [
+            (1_709_179_506_789_123, "2024-02-29T04:05:06.789123Z"),
+            (978_307_200_000_000, "2001-01-01T00:00:00Z"),
+            (i64::MAX, "+294247-01-10T04:00:25.2Z"),
+            (i64::MIN, "-290308-12-21T19:59:27.6Z"),
+        ] {
+            assert_eq!(text(&iso_timestamp(micros)), expected);
+        }
+        for (months, days, micros, expected) in [
+            (14, 3, 14_706_789_000, "P1Y2M3DT4H5M6.789S"),
+            (-14, 3, -14_706_000_000, "P-1Y-2M3DT-4H-5M-6S"),
+            (0, 1, 0, "P0Y0M1DT0H0M0S"),
+            (0, 0, -500_000, "P0Y0M0DT0H0M-0.5S"),
+            (i32::MIN, i32::MIN, i64::MIN, "P-178956970Y-8M-2147483648DT-2562047788H0M-54.775808S"),
+        ] {
+            assert_eq!(text(&iso_interval(Interval { months, days, micros })), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_mode_cannot_say_is_none() {
+        assert_eq!(milli_time(86_400_000_000), Some(86_400_000));
+        assert_eq!(milli_time(86_400_000_001), None);
+        assert_eq!(milli_time(-1), None);
+        assert_eq!(nanos(-1), Some(-1_000));
+        assert_eq!(nanos(9_223_372_036_854_775), Some(9_223_372_036_854_775_000));
+        assert_eq!(nanos(9_223_372_036_854_776), None);
+        assert_eq!(nanos(i64::MAX), Some(i64::MAX));
     }
 
     #[test]

@@ -73,7 +73,19 @@ pub(crate) fn normalise(decimal: Decimal<'_>) -> (i32, Option<Unscaled>) {
     (scale, changed.then(|| Unscaled::Large(magnitude.into_bytes())))
 }
 
-fn small(unscaled: &[u8]) -> Option<i128> {
+/// An unsigned number as unscaled value: minimal two's complement, on the stack.
+pub(crate) fn unsigned(value: u64) -> Unscaled {
+    Unscaled::Small(i128::from(value).to_be_bytes())
+}
+
+/// Sign and decimal digits of a number that is not [`small`].
+pub(crate) fn large_digits(unscaled: &[u8]) -> (bool, Vec<u8>) {
+    let magnitude = Magnitude::parse(unscaled);
+    (magnitude.negative, magnitude.into_decimal())
+}
+
+/// The number, where 127 bits hold it.
+pub(crate) fn small(unscaled: &[u8]) -> Option<i128> {
     let fill = if unscaled.first().is_some_and(|byte| *byte >= 0x80) { 0xFF } else { 0 };
     let mut bytes = [fill; 16];
     let start = bytes.len().checked_sub(unscaled.len())?;
@@ -151,6 +163,26 @@ impl Magnitude {
             rest = value % 10;
         }
         true
+    }
+
+    /// Decimal digits, highest first, without leading zeros.
+    fn into_decimal(mut self) -> Vec<u8> {
+        const GROUP: u64 = 1_000_000_000;
+        let mut groups = Vec::new();
+        while self.digits.iter().any(|digit| *digit != 0) {
+            let mut rest = 0;
+            for digit in self.digits.iter_mut().rev() {
+                let value = (rest << 32) | u64::from(*digit);
+                *digit = low(value / GROUP);
+                rest = value % GROUP;
+            }
+            while self.digits.last() == Some(&0) {
+                self.digits.pop();
+            }
+            groups.push(rest);
+        }
+        let text: String = groups.iter().rev().map(|group| format!("{group:09}")).collect();
+        text.trim_start_matches('0').as_bytes().to_vec()
     }
 
     fn into_bytes(mut self) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! What a conversion writes to: the primitives that Avro and JSON have in common.
 
+use super::binary_text::BinaryText;
 use crate::schema::connect::Literal;
+use crate::value::UpdateDescription;
 
 /// Whether a value may be null, and which branch of Avro's union null then is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,11 @@ pub(crate) trait Emit {
     /// Text that needs no escaping in any format.
     fn ascii(&mut self, value: &[u8]);
     fn bytes(&mut self, value: &[u8]);
+    /// Bytes as a text.
+    fn binary_text(&mut self, value: &[u8], form: BinaryText);
+    /// A map of texts, given as a JSON object; `false` where it is none.
+    #[must_use]
+    fn string_map(&mut self, json: &str) -> bool;
     fn array_start(&mut self, length: usize);
     /// Before every item.
     fn array_item(&mut self, index: usize);
@@ -51,6 +58,8 @@ pub(crate) trait Emit {
     fn point(&mut self, x: f64, y: f64, shape: Shape<'_>);
     /// `io.debezium.data.geometry.Geometry`.
     fn geometry(&mut self, shape: Shape<'_>);
+    /// `io.debezium.connector.mongodb.changestream.updatedescription`
+    fn update_description(&mut self, update: &UpdateDescription<'_>);
 }
 
 /// A format of records: primitives, and what stands around fields.
@@ -107,6 +116,16 @@ impl Emit for LiteralOut {
         self.literal = Some(Literal::Bytes(value.to_vec()));
     }
 
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        let mut text = Vec::new();
+        form.append(value, &mut text);
+        self.ascii(&text);
+    }
+
+    fn string_map(&mut self, _: &str) -> bool {
+        true
+    }
+
     fn array_start(&mut self, _: usize) {}
     fn array_item(&mut self, _: usize) {}
 
@@ -117,4 +136,5 @@ impl Emit for LiteralOut {
     fn variable_decimal(&mut self, _: i32, _: &[u8]) {}
     fn point(&mut self, _: f64, _: f64, _: Shape<'_>) {}
     fn geometry(&mut self, _: Shape<'_>) {}
+    fn update_description(&mut self, _: &UpdateDescription<'_>) {}
 }

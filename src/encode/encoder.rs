@@ -6,21 +6,25 @@ use std::sync::Arc;
 use super::SchemaIds;
 use super::avro::AvroFormat;
 use super::json::JsonFormat;
-use super::plan::Plan;
+use super::plan::{Plan, topic_role};
 use super::records::Draft;
 use super::schema_changes::SchemaChangePlan;
 use super::topics::topic_name;
 use crate::change::{Change, SchemaChange};
+use crate::config::ValueModes;
 use crate::disposition::{Diagnose, Disposition};
-use crate::record::{RecordBatch, TopicId, TopicRole, Topics};
+use crate::record::{RecordBatch, TopicId, Topics};
+use crate::schema::Table;
 use crate::schema::jackson;
 use crate::schema::registry::RegistryError;
-use crate::schema::{Shape, Table};
 
 #[derive(Clone, Debug)]
 pub struct EncodeOptions {
+    /// As in the source block.
+    pub connector: &'static str,
     pub topic_prefix: String,
     pub format: Format,
+    pub values: ValueModes,
     pub tombstones: bool,
     pub id_header: bool,
     /// Debezium's `__debezium.context.*` headers on every record: the connector's logical name,
@@ -164,12 +168,7 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let plan = match self.schema_changes.take() {
             Some(plan) => plan,
-            None => SchemaChangePlan::compile(
-                &self.options,
-                change,
-                &self.topics,
-                &mut *self.ids,
-            )?,
+            None => SchemaChangePlan::compile(&self.options, change, &self.topics, &mut *self.ids)?,
         };
         let plan = self.schema_changes.insert(plan);
         plan.write(change, now_ns, (&self.options, &self.context), out)
@@ -198,11 +197,7 @@ impl Encoder {
         if topic.len() > TOPIC_NAME_MAX {
             return Err(EncodeError::TopicTooLong { table: name(), topic });
         }
-        let role = match table.shape {
-            Shape::Rows => TopicRole::Data,
-            Shape::Messages => TopicRole::Auxiliary,
-        };
-        let id = self.topics.intern(&topic, role);
+        let id = self.topics.intern(&topic, topic_role(table.shape));
         let owner = self.owners.entry(id).or_insert_with(|| table.path.clone());
         if *owner != table.path {
             let other = owner.join(".");
@@ -226,6 +221,6 @@ fn context_headers(options: &EncodeOptions) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         header("__debezium.context.connectorLogicalName", &options.topic_prefix),
         header("__debezium.context.taskId", "0"),
-        header("__debezium.context.connectorName", "postgresql"),
+        header("__debezium.context.connectorName", options.connector),
     ]
 }

@@ -1,7 +1,9 @@
 //! JSON as Kafka Connect's `JsonConverter` writes it.
 
+use super::binary_text::BinaryText;
 use super::emit::{Emit, Nullability, Shape, Wire, WireFormat};
 use crate::schema::jackson;
+use crate::value::UpdateDescription;
 
 pub(crate) struct JsonFormat;
 
@@ -36,6 +38,19 @@ impl Json<'_> {
             None => self.glue(b"null"),
         }
         self.glue(b"}");
+    }
+
+    /// An array that is null where it is empty.
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        if items.is_empty() {
+            return self.glue(b"null");
+        }
+        self.array_start(items.len());
+        for (index, item) in items.iter().enumerate() {
+            self.array_item(index);
+            write(self, item);
+        }
+        self.array_end(items.len());
     }
 }
 
@@ -76,6 +91,18 @@ impl Emit for Json<'_> {
         jackson::write_base64(self.0, value);
     }
 
+    fn binary_text(&mut self, value: &[u8], form: BinaryText) {
+        self.0.push(b'"');
+        form.append(value, self.0);
+        self.0.push(b'"');
+    }
+
+    /// `JsonConverter` writes a map of texts as an object.
+    fn string_map(&mut self, json: &str) -> bool {
+        self.0.extend_from_slice(json.as_bytes());
+        true
+    }
+
     fn array_start(&mut self, _: usize) {
         self.0.push(b'[');
     }
@@ -110,5 +137,24 @@ impl Emit for Json<'_> {
     fn geometry(&mut self, shape: Shape<'_>) {
         self.glue(b"{");
         self.shape(shape);
+    }
+
+    fn update_description(&mut self, update: &UpdateDescription<'_>) {
+        self.glue(b"{\"removedFields\":");
+        self.list(update.removed, |out, name| out.text(name));
+        self.glue(b",\"updatedFields\":");
+        match update.updated {
+            Some(fields) => self.text(fields),
+            None => self.glue(b"null"),
+        }
+        self.glue(b",\"truncatedArrays\":");
+        self.list(update.truncated, |out, array| {
+            out.glue(b"{\"field\":");
+            out.text(array.field);
+            out.glue(b",\"size\":");
+            out.int(i64::from(array.new_size));
+            out.glue(b"}");
+        });
+        self.glue(b"}");
     }
 }

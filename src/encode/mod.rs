@@ -3,13 +3,16 @@
 //!
 //! ```text
 //! Table ──plan──▶ topic, schemas, numbers, order and form of every field   (once per version)
-//! Change ──records──▶ which records ──row──▶ fields ──convert──▶ primitives ──avro | json──▶ bytes
+//! Change ──records──▶ which records ──row──▶ fields ──codec, convert──▶ primitives ──avro | json──▶ bytes
 //! ```
 
 mod avro;
+mod binary_text;
+mod codec;
 mod convert;
 mod datetime;
 mod decimal;
+mod decimal_text;
 mod emit;
 pub mod encoder;
 mod geometry;
@@ -19,6 +22,7 @@ mod records;
 mod row;
 mod schema_changes;
 mod stand_in;
+mod string_map;
 pub mod topics;
 
 pub use encoder::{EncodeError, EncodeOptions, Encoder, Format};

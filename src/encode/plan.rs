@@ -3,15 +3,17 @@
 
 use super::SchemaIds;
 use super::avro::{self, AvroFormat};
-use super::convert::{self, Codec};
+use super::codec::Codec;
+use super::convert;
 use super::encoder::{EncodeError, EncodeOptions, Format};
 use super::json::JsonFormat;
 use super::row::{RowPlan, SourcePlan};
 use super::topics::topic_name;
+use crate::config::ValueModes;
 use crate::record::{TopicId, TopicRole, Topics};
 use crate::schema::avro::to_avro_schema;
 use crate::schema::connect::{ConnectSchema, Kind, Literal};
-use crate::schema::debezium::{RecordSchemas, record_schemas};
+use crate::schema::debezium::{DOCUMENT, RecordSchemas, record_schemas};
 use crate::schema::json_schema::to_json_schema;
 use crate::schema::names::NameAdjustment;
 use crate::schema::{Shape, Table};
@@ -60,11 +62,11 @@ pub fn describe(options: &EncodeOptions, table: &Table) -> Result<Description, E
         .iter()
         .map(|column| {
             let default = column.default.as_ref()?;
-            convert::literal(&Codec::of(&column.data_type), default.as_value())
+            convert::literal(&Codec::of(&column.data_type, &options.values), default.as_value())
         })
         .collect();
     let topic = topic_name(&options.topic_prefix, &table.path);
-    let schemas = record_schemas(table, &topic, names, &defaults);
+    let schemas = record_schemas(table, &topic, names, &options.values, &defaults);
     Ok(Description { topic, schemas })
 }
 
@@ -100,8 +102,8 @@ impl Plan {
         let source = source.map_err(|misfit| misfit.into_error(table))?;
         let picked = match table.shape {
             Shape::Rows => table.key.clone(),
-            // Messages are keyed by their prefix.
-            Shape::Messages => vec![0],
+            // Messages are keyed by their prefix, documents by their id.
+            Shape::Messages | Shape::Documents => vec![0],
         };
         let mut frame = |schema: &ConnectSchema, role: &str| {
             Frame::of(options.format, schema, || format!("{topic}-{role}"), ids)
@@ -109,32 +111,41 @@ impl Plan {
         let key = match &schemas.key {
             None => None,
             Some(schema) => Some(KeyPlan {
-                row: RowPlan::compile(&table.columns, &picked, schema),
+                row: RowPlan::compile(&table.columns, &picked, schema.fields(), &options.values),
                 frame: frame(schema, "key")?,
                 header_frame: Frame::json(schema),
             }),
         };
         let value_frame = frame(&schemas.value, "value")?;
-        let all: Vec<usize> = (0..table.columns.len()).collect();
-        let row = RowPlan::compile(&table.columns, &all, row_schema(table.shape, &schemas.value));
-        let role = match table.shape {
-            Shape::Rows => TopicRole::Data,
-            Shape::Messages => TopicRole::Auxiliary,
-        };
+        let row = row_plan(table, &schemas.value, &options.values);
+        let role = topic_role(table.shape);
         Ok(Self { topic: topics.intern(&topic, role), key, row, value_frame, source })
     }
 }
 
-/// The struct of the columns within a value's schema.
-fn row_schema(shape: Shape, value: &ConnectSchema) -> &ConnectSchema {
-    let name = match shape {
+pub(crate) fn topic_role(shape: Shape) -> TopicRole {
+    match shape {
+        Shape::Rows | Shape::Documents => TopicRole::Data,
+        Shape::Messages => TopicRole::Auxiliary,
+    }
+}
+
+/// How the columns are written: as the fields of the row's struct, or, of documents, as fields of
+/// the envelope itself.
+fn row_plan(table: &Table, value: &ConnectSchema, modes: &ValueModes) -> RowPlan {
+    let all: Vec<usize> = (0..table.columns.len()).collect();
+    let name = match table.shape {
         Shape::Rows => "after",
         Shape::Messages => "message",
+        Shape::Documents => {
+            let fields = &value.fields()[DOCUMENT..];
+            return RowPlan::compile(&table.columns, &all[DOCUMENT..], fields, modes);
+        }
     };
     let field = value.fields().iter().find(|field| field.name == name);
     let schema = &field.expect("every envelope has its row").schema;
     assert!(matches!(schema.kind, Kind::Struct(_)), "a row is a struct");
-    schema
+    RowPlan::compile(&table.columns, &all, schema.fields(), modes)
 }
 
 impl Frame {

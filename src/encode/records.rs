@@ -6,6 +6,8 @@
 //! | delete | the envelope, a tombstone |
 //! | update that changes the key | delete and tombstone of the old key, create of the new one |
 //! | truncate | an envelope without key and rows |
+//!
+//! Of documents the same, but that a document's key never changes, and an envelope of their own.
 
 use std::ops::Range;
 
@@ -24,6 +26,9 @@ const NEW_KEY: &str = "__debezium.newkey";
 const OLD_KEY: &str = "__debezium.oldkey";
 /// The id of the event, the same however often it is read.
 pub(super) const ID: &str = "cdc.id";
+
+/// A document that is not there.
+const NO_DOCUMENT: Row<'static> = &[Value::Null; 3];
 
 /// The records of one change, on their way into a batch.
 pub(crate) struct Draft<'a, 'c> {
@@ -66,7 +71,21 @@ impl<'c> Draft<'_, 'c> {
                 let value = self.message::<F>(message)?;
                 self.push(key, Some(value), None)
             }
-            (Shape::Rows, Op::Message)
+            (Shape::Documents, Op::Create | Op::Read | Op::Update) => {
+                let after = self.after()?;
+                let before = self.change.before.map_or(NO_DOCUMENT, Before::row);
+                let key = self.key::<F>(after, Image::After)?;
+                let value = self.document::<F>(before, after)?;
+                self.push(key, Some(value), None)
+            }
+            (Shape::Documents, Op::Delete) => {
+                let before = self.before()?;
+                let key = self.key::<F>(before, Image::Before)?;
+                let value = self.document::<F>(before, NO_DOCUMENT)?;
+                self.push_delete(key, value, None)
+            }
+            (Shape::Rows | Shape::Documents, Op::Message)
+            | (Shape::Documents, Op::Truncate)
             | (Shape::Messages, Op::Create | Op::Read | Op::Update | Op::Delete | Op::Truncate) => {
                 Err(EncodeError::Shape { table: self.table(), op: self.change.op.code() })
             }
@@ -108,6 +127,16 @@ impl<'c> Draft<'_, 'c> {
         moved_to: OtherKey<'c>,
     ) -> Result<(), EncodeError> {
         let value = self.envelope::<F>(Some(before), None, Op::Delete)?;
+        self.push_delete(key, value, moved_to)
+    }
+
+    /// The envelope of a delete, and its tombstone.
+    fn push_delete(
+        &mut self,
+        key: Option<Range<u32>>,
+        value: Range<u32>,
+        moved_to: OtherKey<'c>,
+    ) -> Result<(), EncodeError> {
         self.push(key.clone(), Some(value), moved_to)?;
         if self.options.tombstones {
             self.push(key, None, moved_to)?;
@@ -179,6 +208,29 @@ impl<'c> Draft<'_, 'c> {
             out.none(Nullability::NullFirst);
             out.glue(b",\"message\":");
             plan.row.write(message, Image::After, out)?;
+            out.glue(b"}");
+            Ok(())
+        })
+    }
+
+    /// The envelope of documents.
+    fn document<F: WireFormat>(
+        &mut self,
+        before: Row<'_>,
+        after: Row<'_>,
+    ) -> Result<Range<u32>, EncodeError> {
+        let (plan, slots, now_ns, op) =
+            (self.plan, self.change.source, self.now_ns, self.change.op);
+        self.framed::<F>(&plan.value_frame, |out| {
+            plan.row.write_documents(before, after, out)?;
+            out.glue(b",\"source\":");
+            plan.source.write(slots, out)?;
+            out.glue(b",\"op\":");
+            out.some(Nullability::NullFirst);
+            out.ascii(op.code().as_bytes());
+            write_time(b",\"ts_ms\":", now_ns / 1_000_000, out);
+            out.glue(b",\"transaction\":");
+            out.none(Nullability::NullFirst);
             out.glue(b"}");
             Ok(())
         })

@@ -1,10 +1,12 @@
 //! The fields of a row, of a key, of a source block: compiled once, written many times.
 
-use super::convert::{self, Codec, Mismatch};
+use super::codec::Codec;
+use super::convert::{self, Mismatch};
 use super::emit::{Emit, Nullability, Wire, WireFormat};
 use super::encoder::EncodeError;
 use super::stand_in;
-use crate::schema::connect::{ConnectSchema, Literal};
+use crate::config::ValueModes;
+use crate::schema::connect::{Field, Literal};
 use crate::schema::debezium::SNAPSHOT_DEFAULT;
 use crate::schema::{Column, SourceFieldKind, SourceFieldValue, SourceLayout, Table, jackson};
 use crate::value::Value;
@@ -70,12 +72,17 @@ impl Misfit {
 }
 
 impl RowPlan {
-    /// `schema` is the struct of the columns in `picked`, in that order.
-    pub(crate) fn compile(columns: &[Column], picked: &[usize], schema: &ConnectSchema) -> Self {
-        let fields = picked.iter().zip(schema.fields()).enumerate();
+    /// `fields` are those of the columns in `picked`, in that order; there may be more behind them.
+    pub(crate) fn compile(
+        columns: &[Column],
+        picked: &[usize],
+        fields: &[Field],
+        modes: &ValueModes,
+    ) -> Self {
+        let fields = picked.iter().zip(fields).enumerate();
         let fields = fields.map(|(index, (column, field))| FieldPlan {
             column: *column,
-            codec: Codec::of(&columns[*column].data_type),
+            codec: Codec::of(&columns[*column].data_type, modes),
             nullability: Nullability::of(field.schema.optional, field.schema.default.is_some()),
             default: field.schema.default.clone(),
             label: label(index, &field.name),
@@ -99,18 +106,46 @@ impl RowPlan {
         }
         for field in &self.fields {
             out.glue(&field.label);
-            let value = row.get(field.column).copied().unwrap_or(Value::Absent);
-            field.write(value, image, out).map_err(|mismatch| Misfit {
-                field: MisfitField::Column(field.column),
-                mismatch,
-            })?;
+            field.write_of(row, image, out)?;
         }
         out.glue(b"}");
         Ok(())
     }
+
+    /// The fields of a document's envelope up to its source: the document before, the document
+    /// after, what the update did.
+    pub(crate) fn write_documents<W: Wire>(
+        &self,
+        before: &[Value<'_>],
+        after: &[Value<'_>],
+        out: &mut W,
+    ) -> Result<(), Misfit> {
+        let [document, update] = &self.fields[..] else {
+            unreachable!("a plan of documents has two fields");
+        };
+        out.glue(b"{\"before\":");
+        document.write_of(before, Image::After, out)?;
+        out.glue(b",\"after\":");
+        document.write_of(after, Image::After, out)?;
+        out.glue(b",\"updateDescription\":");
+        update.write_of(after, Image::After, out)
+    }
 }
 
 impl FieldPlan {
+    /// Writes the field's value out of a row.
+    #[inline]
+    fn write_of<W: Wire>(
+        &self,
+        row: &[Value<'_>],
+        image: Image,
+        out: &mut W,
+    ) -> Result<(), Misfit> {
+        let value = row.get(self.column).copied().unwrap_or(Value::Absent);
+        let written = self.write(value, image, out);
+        written.map_err(|mismatch| Misfit { field: MisfitField::Column(self.column), mismatch })
+    }
+
     #[inline]
     fn write<W: Wire>(&self, value: Value<'_>, image: Image, out: &mut W) -> Result<(), Mismatch> {
         match (value, image) {

@@ -44,6 +44,14 @@ pub enum SourceIdentity {
     Mysql { server_uuid: String },
     /// For a person only: GTIDs decide.
     Mariadb { server_id: u32 },
+    Mongodb {
+        /// `setName` of the replica set; `None` for a sharded cluster.
+        replica_set: Option<String>,
+        /// The replica set's or the cluster's own id, as hexadecimal digits; `None` where the user
+        /// may not ask for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

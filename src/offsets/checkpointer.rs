@@ -212,7 +212,10 @@ mod tests {
     async fn the_snapshot_is_complete_only_with_its_last_batch() {
         let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
         checkpointer.deliver(receipt(0, &[]));
-        checkpointer.deliver(receipt(1, &[Progress::SnapshotComplete(position(100), SchemaHistory::default())]));
+        checkpointer.deliver(receipt(
+            1,
+            &[Progress::SnapshotComplete(position(100), SchemaHistory::default())],
+        ));
         assert!(checkpointer.is_behind());
         assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
         let saved = memory.0.lock().unwrap().last().cloned().unwrap();
@@ -223,7 +226,10 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_snapshot_is_saved_though_the_log_stands_still() {
         let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
-        checkpointer.deliver(receipt(0, &[Progress::SnapshotComplete(position(100), SchemaHistory::default())]));
+        checkpointer.deliver(receipt(
+            0,
+            &[Progress::SnapshotComplete(position(100), SchemaHistory::default())],
+        ));
         checkpointer.deliver(receipt(1, &[stream(100)]));
         assert_eq!(checkpointer.checkpoint().snapshot, SnapshotState::Running, "not durable yet");
         assert!(checkpointer.is_behind());

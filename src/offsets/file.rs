@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::history::SchemaHistory;
 use crate::offsets::schemas::{Packer, Reference, unpack};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
+use crate::schema::history::SchemaHistory;
 
 const MAGIC: [u8; 4] = *b"TWOF";
 /// Readers of a later program read this version for ever; a newer version is refused by name.
@@ -271,10 +271,11 @@ impl Slots {
 
     /// Histories that neither slot names. One that stays takes room and does no harm.
     fn remove_old_schemas(&self) {
-        let named = [self.read_slot(0), self.read_slot(1)].into_iter().filter_map(|slot| match slot {
-            Ok(Slot::Valid(stored)) => stored.schemas.map(|named| self.schemas_path(&named)),
-            Ok(Slot::Missing | Slot::Torn(_)) | Err(_) => None,
-        });
+        let named =
+            [self.read_slot(0), self.read_slot(1)].into_iter().filter_map(|slot| match slot {
+                Ok(Slot::Valid(stored)) => stored.schemas.map(|named| self.schemas_path(&named)),
+                Ok(Slot::Missing | Slot::Torn(_)) | Err(_) => None,
+            });
         let named: Vec<PathBuf> = named.collect();
         for path in self.all_schemas() {
             if !named.contains(&path) {

@@ -217,7 +217,9 @@ impl OffsetStore for KafkaOffsetStore {
             self.may_write().await?;
             self.write(&self.place.pipeline, None).await?;
             self.remember(None);
-            for key in self.writer.as_mut().map(|w| std::mem::take(&mut w.parts)).unwrap_or_default() {
+            for key in
+                self.writer.as_mut().map(|w| std::mem::take(&mut w.parts)).unwrap_or_default()
+            {
                 self.write(&key, None).await?;
             }
             if let Some(writer) = &mut self.writer {

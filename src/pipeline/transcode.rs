@@ -90,7 +90,8 @@ impl Transcoder {
                 records.sequence = self.next_sequence;
                 self.next_sequence += 1;
                 records.read_at = Some(batch.read_at);
-                records.budget = batch.budget;
+                let (n, n_bytes) = (records.records.len(), records.data.len());
+                records.budget = batch.budget.map(|held| held.settle(n, n_bytes));
                 failpoint::hit(failpoint::ENCODE);
                 self.stats.sent(u64::try_from(records.records.len()).unwrap_or(u64::MAX));
                 if out.blocking_send(records).is_err() {

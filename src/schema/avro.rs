@@ -11,8 +11,11 @@ use super::connect::{ConnectSchema, Field, Kind, Literal};
 /// `AvroData.CONNECT_AVRO_DECIMAL_PRECISION_DEFAULT`: what a decimal without precision gets.
 const DECIMAL_PRECISION_DEFAULT: i64 = 64;
 
-/// Connect's decimal, the one semantic type that becomes an Avro logical type.
+/// Connect's own semantic types, which become logical types of Avro.
 pub(crate) const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+pub(crate) const CONNECT_DATE: &str = "org.apache.kafka.connect.data.Date";
+pub(crate) const CONNECT_TIME: &str = "org.apache.kafka.connect.data.Time";
+pub(crate) const CONNECT_TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
 pub(crate) const DECIMAL_SCALE: &str = "scale";
 pub(crate) const DECIMAL_PRECISION: &str = "connect.decimal.precision";
 
@@ -49,10 +52,14 @@ impl<'a> Writer<'a> {
             Kind::Float64 => (json!("double"), None),
             Kind::String => (json!("string"), None),
             Kind::Bytes => (json!("bytes"), None),
-            Kind::Array(items) => {
+            Kind::Array(inner) | Kind::Map(inner) => {
+                let (head, member) = match schema.kind {
+                    Kind::Map(_) => ("map", "values"),
+                    _ => ("array", "items"),
+                };
                 let mut object = Map::new();
-                object.insert("type".to_owned(), json!("array"));
-                object.insert("items".to_owned(), self.schema(items, namespace));
+                object.insert("type".to_owned(), json!(head));
+                object.insert(member.to_owned(), self.schema(inner, namespace));
                 add_attributes(&mut object, schema, None);
                 return Json::Object(object);
             }
@@ -126,10 +133,23 @@ fn add_attributes(
     if let Some(connect_type) = connect_type {
         add("connect.type", json!(connect_type));
     }
+    if let Some(logical_type) = schema.name.as_deref().and_then(logical_time) {
+        add("logicalType", json!(logical_type));
+    }
     if let Some((precision, scale)) = logical_decimal(schema) {
         add("logicalType", json!("decimal"));
         add("precision", json!(precision));
         add("scale", json!(scale));
+    }
+}
+
+/// Connect's own dates and times are Avro's too.
+fn logical_time(name: &str) -> Option<&'static str> {
+    match name {
+        CONNECT_DATE => Some("date"),
+        CONNECT_TIME => Some("time-millis"),
+        CONNECT_TIMESTAMP => Some("timestamp-millis"),
+        _ => None,
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Kind {
     String,
     Bytes,
     Array(Box<ConnectSchema>),
+    /// From texts, which are never null, to these.
+    Map(Box<ConnectSchema>),
     Struct(Vec<Field>),
 }
 
@@ -110,7 +112,8 @@ impl ConnectSchema {
             | Kind::Float64
             | Kind::String
             | Kind::Bytes
-            | Kind::Array(_) => &[],
+            | Kind::Array(_)
+            | Kind::Map(_) => &[],
         }
     }
 }

@@ -1,13 +1,17 @@
-//! Debezium's schemas of a table's records: key, value, envelope; in the default modes (decimal
-//! `precise`, time `adaptive`, binary `bytes`, interval `numeric`, hstore `json`; for MySQL's TIME
-//! `adaptive_time_microseconds`, for its unsigned BIGINT `long`).
+//! Debezium's schemas of a table's records: key, value, envelope; by the modes that the operator
+//! chose for values (`JdbcValueConverters.schemaBuilder` and its heirs).
 //!
 //! Defaults come in converted, because conversion belongs to the encoder above.
 
-use super::avro::{DECIMAL, DECIMAL_PRECISION, DECIMAL_SCALE};
+use super::avro::{
+    CONNECT_DATE, CONNECT_TIME, CONNECT_TIMESTAMP, DECIMAL, DECIMAL_PRECISION, DECIMAL_SCALE,
+};
 use super::connect::{ConnectSchema, Field, Kind, Literal};
 use super::names::NameAdjustment;
 use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, Table};
+use crate::config::{
+    BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
+};
 
 /// `io.debezium.data.Envelope.SCHEMA_VERSION`.
 const ENVELOPE_VERSION: u32 = 2;
@@ -16,6 +20,10 @@ const SNAPSHOT_MARKERS: &str =
     "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
 /// The marker of a streamed row, and the schema's default.
 pub(crate) const SNAPSHOT_DEFAULT: &str = "false";
+
+/// Columns of [`Shape::Documents`], and the first one behind the key.
+const DOCUMENT_COLUMNS: usize = 3;
+pub(crate) const DOCUMENT: usize = 1;
 
 /// The schemas of a table's records.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,10 +40,11 @@ pub fn record_schemas(
     table: &Table,
     topic: &str,
     names: NameAdjustment,
+    modes: &ValueModes,
     defaults: &[Option<Literal>],
 ) -> RecordSchemas {
     let fields = table.columns.iter().zip(defaults).map(|(column, default)| {
-        let mut schema = column_schema(&column.data_type);
+        let mut schema = column_schema(&column.data_type, modes);
         schema.optional = column.optional;
         schema.default.clone_from(default);
         Field::new(names.field_name(&column.name), schema)
@@ -44,6 +53,7 @@ pub fn record_schemas(
     match table.shape {
         Shape::Rows => rows(table, &names.schema_name(topic), fields),
         Shape::Messages => messages(table, fields),
+        Shape::Documents => documents(table, &names.schema_name(topic), fields),
     }
 }
 
@@ -84,6 +94,26 @@ fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
     RecordSchemas { key: Some(key), value: record("MessageValue", value) }
 }
 
+/// `MongoDbSchema`: no version, no microseconds, and `op` may be null. `before` and `after` are of
+/// the document's schema, whatever that is.
+fn documents(table: &Table, prefix: &str, fields: Vec<Field>) -> RecordSchemas {
+    let key_fields: Vec<Field> = table.key.iter().map(|index| fields[*index].clone()).collect();
+    let key = ConnectSchema::record(format!("{prefix}.Key"), key_fields);
+    let [_, document, update]: [Field; DOCUMENT_COLUMNS] =
+        fields.try_into().expect("a table of documents has three columns");
+    let envelope = vec![
+        Field::new("before", document.schema.clone()),
+        Field::new("after", document.schema),
+        Field::new("updateDescription", update.schema),
+        Field::new("source", source_schema(&table.source)),
+        Field::new("op", ConnectSchema::new(Kind::String).optional()),
+        Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
+        Field::new("transaction", transaction_schema()),
+    ];
+    let value = ConnectSchema::record(format!("{prefix}.Envelope"), envelope);
+    RecordSchemas { key: Some(key), value }
+}
+
 pub(super) fn source_schema(layout: &SourceLayout) -> ConnectSchema {
     let fields = layout.fields.iter().map(|field| {
         let mut schema = match field.kind {
@@ -115,59 +145,61 @@ fn transaction_schema() -> ConnectSchema {
 
 /// The schema of a column of this type, required and without default.
 #[must_use]
-pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
+pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchema {
     use ConnectSchema as Schema;
+    let text = |name| Schema::semantic(Kind::String, name);
     match data_type {
         ColumnType::Bool => Schema::new(Kind::Boolean),
         ColumnType::Int16 => Schema::new(Kind::Int16),
         ColumnType::Int32 => Schema::new(Kind::Int32),
-        // Above 2^63 the number comes out negative, as `bigint.unsigned.handling.mode=long` has it.
-        ColumnType::Int64 | ColumnType::UInt64 => Schema::new(Kind::Int64),
+        ColumnType::Int64 => Schema::new(Kind::Int64),
+        ColumnType::UInt64 => match modes.bigint_unsigned {
+            // Above 2^63 the number comes out negative.
+            BigintUnsignedMode::Long => Schema::new(Kind::Int64),
+            BigintUnsignedMode::Precise => decimal_schema(0),
+        },
         ColumnType::Float32 => Schema::new(Kind::Float32),
         ColumnType::Float64 => Schema::new(Kind::Float64),
-        ColumnType::Decimal { precision, scale } => {
-            decimal_schema(*scale).parameter(DECIMAL_PRECISION, precision.to_string())
+        ColumnType::Decimal { .. } | ColumnType::Money { .. } | ColumnType::VariableDecimal => {
+            number_schema(data_type, modes.decimal)
         }
-        ColumnType::Money { scale } => decimal_schema(*scale),
-        ColumnType::VariableDecimal => variable_decimal_schema(),
         ColumnType::Text => Schema::new(Kind::String),
-        ColumnType::Bytes => Schema::new(Kind::Bytes),
+        ColumnType::Bytes => match modes.binary {
+            BinaryMode::Bytes => Schema::new(Kind::Bytes),
+            BinaryMode::Base64 | BinaryMode::Base64UrlSafe | BinaryMode::Hex => {
+                Schema::new(Kind::String)
+            }
+        },
         ColumnType::Bits { length } => Schema::semantic(Kind::Bytes, "io.debezium.data.Bits")
             .parameter("length", length.to_string()),
-        // An hstore is a JSON object in the default mode.
-        ColumnType::Json | ColumnType::Hstore => {
-            Schema::semantic(Kind::String, "io.debezium.data.Json")
+        ColumnType::Hstore if modes.hstore == HstoreMode::Map => {
+            Schema::new(Kind::Map(Box::new(Schema::new(Kind::String).optional())))
         }
-        ColumnType::Xml => Schema::semantic(Kind::String, "io.debezium.data.Xml"),
-        ColumnType::Uuid => Schema::semantic(Kind::String, "io.debezium.data.Uuid"),
-        ColumnType::Ltree => Schema::semantic(Kind::String, "io.debezium.data.Ltree"),
-        ColumnType::TsVector => Schema::semantic(Kind::String, "io.debezium.data.Tsvector"),
+        ColumnType::Json | ColumnType::Hstore => text("io.debezium.data.Json"),
+        ColumnType::Xml => text("io.debezium.data.Xml"),
+        ColumnType::Uuid => text("io.debezium.data.Uuid"),
+        ColumnType::Ltree => text("io.debezium.data.Ltree"),
+        ColumnType::TsVector => text("io.debezium.data.Tsvector"),
         // PostgreSQL's labels with commas are not escaped, so `allowed` is for people.
-        ColumnType::Enum { labels } => Schema::semantic(Kind::String, "io.debezium.data.Enum")
-            .parameter("allowed", labels.join(",")),
+        ColumnType::Enum { labels } => {
+            text("io.debezium.data.Enum").parameter("allowed", labels.join(","))
+        }
         ColumnType::EnumSet { labels } => {
-            Schema::semantic(Kind::String, "io.debezium.data.EnumSet")
-                .parameter("allowed", labels.join(","))
+            text("io.debezium.data.EnumSet").parameter("allowed", labels.join(","))
         }
         ColumnType::Year => Schema::semantic(Kind::Int32, "io.debezium.time.Year"),
-        ColumnType::Date => Schema::semantic(Kind::Int32, "io.debezium.time.Date"),
-        ColumnType::Time { precision: 0..=3 } => {
-            Schema::semantic(Kind::Int32, "io.debezium.time.Time")
-        }
-        ColumnType::Time { .. } | ColumnType::SignedTime { .. } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTime")
-        }
-        ColumnType::TimeTz { .. } => Schema::semantic(Kind::String, "io.debezium.time.ZonedTime"),
-        ColumnType::Timestamp { precision: 0..=3 } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.Timestamp")
-        }
-        ColumnType::Timestamp { .. } => {
-            Schema::semantic(Kind::Int64, "io.debezium.time.MicroTimestamp")
-        }
-        ColumnType::TimestampTz { .. } => {
-            Schema::semantic(Kind::String, "io.debezium.time.ZonedTimestamp")
-        }
-        ColumnType::Interval => Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration"),
+        ColumnType::Date
+        | ColumnType::Time { .. }
+        | ColumnType::SignedTime { .. }
+        | ColumnType::Timestamp { .. } => time_schema(data_type, modes.time),
+        ColumnType::TimeTz { .. } => text("io.debezium.time.ZonedTime"),
+        ColumnType::TimestampTz { .. } => text("io.debezium.time.ZonedTimestamp"),
+        ColumnType::Interval => match modes.interval {
+            IntervalMode::Numeric => {
+                Schema::semantic(Kind::Int64, "io.debezium.time.MicroDuration")
+            }
+            IntervalMode::String => text("io.debezium.time.Interval"),
+        },
         ColumnType::Point => point_schema(),
         ColumnType::Geometry => geometry_schema(),
         ColumnType::FloatVector => Schema::semantic(
@@ -175,10 +207,52 @@ pub fn column_schema(data_type: &ColumnType) -> ConnectSchema {
             "io.debezium.data.FloatVector",
         ),
         ColumnType::Array(element) => {
-            let mut items = column_schema(element);
+            let mut items = column_schema(element, modes);
             items.optional = element_optional(element);
             Schema::new(Kind::Array(Box::new(items)))
         }
+        ColumnType::UpdateDescription => update_description_schema(),
+    }
+}
+
+/// Dates and times without zone (`TemporalPrecisionMode`).
+fn time_schema(data_type: &ColumnType, mode: TimeMode) -> ConnectSchema {
+    let (kind, name) = match (data_type, mode) {
+        (ColumnType::Date, TimeMode::Connect) => (Kind::Int32, CONNECT_DATE),
+        (ColumnType::Date, TimeMode::Isostring) => (Kind::String, "io.debezium.time.IsoDate"),
+        (ColumnType::Date, _) => (Kind::Int32, "io.debezium.time.Date"),
+        (ColumnType::Timestamp { .. }, TimeMode::Connect) => (Kind::Int64, CONNECT_TIMESTAMP),
+        (ColumnType::Timestamp { .. }, TimeMode::Isostring) => {
+            (Kind::String, "io.debezium.time.IsoTimestamp")
+        }
+        (ColumnType::Timestamp { .. }, TimeMode::Nanoseconds) => {
+            (Kind::Int64, "io.debezium.time.NanoTimestamp")
+        }
+        (
+            ColumnType::Timestamp { precision: 0..=3 },
+            TimeMode::Adaptive | TimeMode::AdaptiveTimeMicroseconds,
+        ) => (Kind::Int64, "io.debezium.time.Timestamp"),
+        (ColumnType::Timestamp { .. }, _) => (Kind::Int64, "io.debezium.time.MicroTimestamp"),
+        (_, TimeMode::Connect) => (Kind::Int32, CONNECT_TIME),
+        (_, TimeMode::Isostring) => (Kind::String, "io.debezium.time.IsoTime"),
+        (_, TimeMode::Nanoseconds) => (Kind::Int64, "io.debezium.time.NanoTime"),
+        (ColumnType::Time { precision: 0..=3 }, TimeMode::Adaptive) => {
+            (Kind::Int32, "io.debezium.time.Time")
+        }
+        (_, _) => (Kind::Int64, "io.debezium.time.MicroTime"),
+    };
+    ConnectSchema::semantic(kind, name)
+}
+
+fn number_schema(data_type: &ColumnType, mode: DecimalMode) -> ConnectSchema {
+    match (mode, data_type) {
+        (DecimalMode::String, _) => ConnectSchema::new(Kind::String),
+        (DecimalMode::Double, _) => ConnectSchema::new(Kind::Float64),
+        (DecimalMode::Precise, ColumnType::Decimal { precision, scale }) => {
+            decimal_schema(*scale).parameter(DECIMAL_PRECISION, precision.to_string())
+        }
+        (DecimalMode::Precise, ColumnType::Money { scale }) => decimal_schema(*scale),
+        (DecimalMode::Precise, _) => variable_decimal_schema(),
     }
 }
 
@@ -219,4 +293,29 @@ fn geometry_schema() -> ConnectSchema {
     ];
     ConnectSchema::semantic(Kind::Struct(fields), "io.debezium.data.geometry.Geometry")
         .documented("Geometry")
+}
+
+/// `MongoDbSchema.UPDATED_DESCRIPTION_SCHEMA`
+fn update_description_schema() -> ConnectSchema {
+    let truncated = vec![
+        Field::new("field", ConnectSchema::new(Kind::String)),
+        Field::new("size", ConnectSchema::new(Kind::Int32)),
+    ];
+    let truncated = ConnectSchema::semantic(
+        Kind::Struct(truncated),
+        "io.debezium.connector.mongodb.changestream.truncatedarray",
+    );
+    let array = |items| ConnectSchema::new(Kind::Array(Box::new(items))).optional();
+    let fields = vec![
+        Field::new("removedFields", array(ConnectSchema::new(Kind::String))),
+        Field::new(
+            "updatedFields",
+            ConnectSchema::semantic(Kind::String, "io.debezium.data.Json").optional(),
+        ),
+        Field::new("truncatedArrays", array(truncated)),
+    ];
+    ConnectSchema::semantic(
+        Kind::Struct(fields),
+        "io.debezium.connector.mongodb.changestream.updatedescription",
+    )
 }

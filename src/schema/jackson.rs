@@ -106,9 +106,63 @@ pub(crate) fn write_float64(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
         return write_not_finite(out, value);
     }
+    write_java_double(out, value);
+}
+
+fn write_java_double(out: &mut impl Text, value: f64) {
     let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    // Where Java prints no exponent, ryu prints the same text.
+    if (1e-3..1e7).contains(&value.abs()) {
+        return out.put(shortest.as_bytes());
+    }
     let exact = |out: &mut [u8; 16]| write_two_digits(out, format_args!("{value:.1e}"));
-    write_java(out, buffer.format_finite(value), exact);
+    write_java(out, shortest, exact);
+}
+
+/// `Double.toString` of a finite number, for text that is not Jackson's.
+pub(crate) struct JavaDouble {
+    text: Short,
+}
+
+impl JavaDouble {
+    pub(crate) fn new(value: f64) -> Self {
+        let mut text = Short { bytes: [0; Short::BYTES], length: 0 };
+        write_java_double(&mut text, value);
+        Self { text }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text.bytes[..self.text.length]).expect("digits are ASCII")
+    }
+}
+
+/// Where the text of a number goes.
+trait Text {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Text for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// A sign, 17 digits, a point with up to three zeros before it or an exponent.
+struct Short {
+    bytes: [u8; Self::BYTES],
+    length: usize,
+}
+
+impl Short {
+    const BYTES: usize = 32;
+}
+
+impl Text for Short {
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
 }
 
 fn write_not_finite(out: &mut Vec<u8>, value: f64) {
@@ -135,7 +189,7 @@ fn write_two_digits(out: &mut [u8; 16], text: std::fmt::Arguments<'_>) -> usize 
 /// Java prints at least two digits, so where one digit is enough to tell the number apart it takes
 /// the closest of *two* digits: `4.9E-324`, not `5.0E-324`. That shows among the smallest
 /// subnormals only; everywhere else one digit is exact.
-fn write_java(out: &mut Vec<u8>, shortest: &str, exact: impl Fn(&mut [u8; 16]) -> usize) {
+fn write_java(out: &mut impl Text, shortest: &str, exact: impl Fn(&mut [u8; 16]) -> usize) {
     let mut digits = Digits::parse(shortest.as_bytes());
     let mut buffer = [0; 16];
     if digits.count == 1 && digits.point < -40 {
@@ -183,35 +237,37 @@ impl Digits {
         parsed
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut impl Text) {
         if self.negative {
-            out.push(b'-');
+            out.put(b"-");
         }
         let digits = &self.digits[..self.count];
         match self.point {
-            _ if digits.is_empty() => out.extend_from_slice(b"0.0"),
+            _ if digits.is_empty() => out.put(b"0.0"),
             -2..=0 => {
-                out.extend_from_slice(b"0.");
-                out.extend(std::iter::repeat_n(b'0', self.point.unsigned_abs() as usize));
-                out.extend_from_slice(digits);
+                out.put(b"0.");
+                out.put(&ZEROS[..self.point.unsigned_abs() as usize]);
+                out.put(digits);
             }
             1..=7 => write_split(out, digits, self.point.unsigned_abs() as usize),
             _ => {
                 write_split(out, digits, 1);
-                out.push(b'E');
-                write_int(out, i64::from(self.point - 1));
+                out.put(b"E");
+                out.put(itoa::Buffer::new().format(self.point - 1).as_bytes());
             }
         }
     }
 }
 
-/// `digits` with the point behind the first `whole` of them, filled up with zeros.
-fn write_split(out: &mut Vec<u8>, digits: &[u8], whole: usize) {
+const ZEROS: &[u8; 7] = b"0000000";
+
+/// `digits` with the point behind the first `whole` of them, filled up with zeros; seven at most.
+fn write_split(out: &mut impl Text, digits: &[u8], whole: usize) {
     let split = whole.min(digits.len());
-    out.extend_from_slice(&digits[..split]);
-    out.extend(std::iter::repeat_n(b'0', whole - split));
-    out.push(b'.');
-    out.extend_from_slice(if split < digits.len() { &digits[split..] } else { b"0" });
+    out.put(&digits[..split]);
+    out.put(&ZEROS[..whole - split]);
+    out.put(b".");
+    out.put(if split < digits.len() { &digits[split..] } else { b"0" });
 }
 
 fn exponent(text: &[u8]) -> i32 {

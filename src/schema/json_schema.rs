@@ -30,6 +30,12 @@ fn write_schema(out: &mut Vec<u8>, schema: &ConnectSchema, field: Option<&str>) 
             out.extend_from_slice(b",\"items\":");
             write_schema(out, items, None);
         }
+        Kind::Map(values) => {
+            out.extend_from_slice(b",\"keys\":");
+            write_schema(out, &ConnectSchema::new(Kind::String), None);
+            out.extend_from_slice(b",\"values\":");
+            write_schema(out, values, None);
+        }
         Kind::Boolean
         | Kind::Int16
         | Kind::Int32
@@ -104,6 +110,7 @@ fn type_name(kind: &Kind) -> &'static str {
         Kind::String => "string",
         Kind::Bytes => "bytes",
         Kind::Array(_) => "array",
+        Kind::Map(_) => "map",
         Kind::Struct(_) => "struct",
     }
 }

@@ -46,6 +46,9 @@ pub enum Shape {
     /// PostgreSQL's logical messages: Debezium's `MessageValue`, keyed by prefix. `columns` are
     /// `prefix` and `content`, and `after` holds them.
     Messages,
+    /// MongoDB's documents: Debezium's envelope without a schema of rows. `columns` are the key as
+    /// text, the document, and what an update did to it; both images hold all three.
+    Documents,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +129,8 @@ pub enum ColumnType {
     /// Numbers of 32 bits, little-endian, one after the other.
     FloatVector,
     Array(Box<ColumnType>),
+    /// What an update did to a document.
+    UpdateDescription,
 }
 
 /// The fields of a source's `source` block, in order, and where each value comes from.

@@ -7,6 +7,8 @@
 //!
 //! Sources know no sink, no format and no topic.
 
+mod budget;
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 mod progress;
@@ -21,12 +23,14 @@ use std::time::Instant;
 
 use bumpalo::Bump;
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::change::{Change, Progress, SchemaChange};
 use crate::disposition::Diagnose;
 use crate::offsets::{Checkpoint, SourceAck};
+
+pub use budget::{Closed, RawSender, Reservation};
 
 pub type BoxError = Box<dyn Diagnose + Send + Sync>;
 pub type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
@@ -105,60 +109,7 @@ pub struct RawBatch {
     pub messages: Vec<Range<u32>>,
     pub read_at: Instant,
     /// Bytes of the memory budget, held until the records made of this batch are dropped.
-    pub budget: Option<OwnedSemaphorePermit>,
-}
-
-/// What a message takes beside its own bytes until its record is delivered: envelope, headers and
-/// bounds in our arena, then a copy of them and a message of librdkafka's.
-const MESSAGE_BYTES: usize = 800;
-/// The bytes of a row are held twice: in our arena, and where the sink queues them.
-const COPIES: usize = 2;
-
-/// The bounded way from a session to its decoder: bounded in batches and in bytes.
-#[derive(Clone, Debug)]
-pub struct RawSender {
-    sender: mpsc::Sender<RawBatch>,
-    budget: std::sync::Arc<tokio::sync::Semaphore>,
-    budget_bytes: u32,
-}
-
-/// The pipeline behind is gone; the session ends quietly.
-#[derive(Debug, thiserror::Error)]
-#[error("hand on a batch: the pipeline behind is closed")]
-pub struct Closed;
-
-impl RawSender {
-    #[must_use]
-    pub fn new(sender: mpsc::Sender<RawBatch>, budget_bytes: u32) -> Self {
-        let budget = std::sync::Arc::new(tokio::sync::Semaphore::new(budget_bytes as usize));
-        Self { sender, budget, budget_bytes }
-    }
-
-    /// The memory budget, for the queue-fill metric.
-    #[must_use]
-    pub fn budget(&self) -> std::sync::Arc<tokio::sync::Semaphore> {
-        std::sync::Arc::clone(&self.budget)
-    }
-
-    /// Waits for room and hands on. Cancel-safe: a batch is either handed on or still the
-    /// caller's loss to repeat, so callers pin the future and keep polling it.
-    ///
-    /// # Errors
-    /// When the pipeline behind is gone.
-    pub async fn send(&self, mut batch: RawBatch) -> Result<(), Closed> {
-        let wanted = cost(&batch).min(self.budget_bytes);
-        let budget = std::sync::Arc::clone(&self.budget);
-        batch.budget = Some(budget.acquire_many_owned(wanted).await.map_err(|_| Closed)?);
-        self.sender.send(batch).await.map_err(|_| Closed)
-    }
-}
-
-/// What a batch is going to hold until it is delivered. An estimate: small rows weigh most in what
-/// stands around them.
-fn cost(batch: &RawBatch) -> u32 {
-    let rows = batch.data.len().saturating_mul(COPIES);
-    let around = batch.messages.len().saturating_mul(MESSAGE_BYTES);
-    u32::try_from(rows.saturating_add(around)).unwrap_or(u32::MAX)
+    pub budget: Option<Reservation>,
 }
 
 /// The pure half: wire bytes to changes.

@@ -19,8 +19,8 @@ fn json(value: &Avro) -> Json {
     match value {
         Avro::Null => Json::Null,
         Avro::Boolean(v) => Json::from(*v),
-        Avro::Int(v) => Json::from(*v),
-        Avro::Long(v) => Json::from(*v),
+        Avro::Int(v) | Avro::Date(v) | Avro::TimeMillis(v) => Json::from(*v),
+        Avro::Long(v) | Avro::TimestampMillis(v) => Json::from(*v),
         Avro::Float(v) if v.is_finite() => v.to_string().parse().unwrap(),
         Avro::Double(v) if v.is_finite() => Json::from(*v),
         Avro::Float(v) => Json::from(not_finite(f64::from(*v))),
@@ -30,6 +30,7 @@ fn json(value: &Avro) -> Json {
         Avro::Decimal(v) => Json::from(base64(&Vec::<u8>::try_from(v).unwrap())),
         Avro::Union(_, v) => json(v),
         Avro::Array(items) => items.iter().map(json).collect(),
+        Avro::Map(pairs) => pairs.iter().map(|(name, v)| (name.clone(), json(v))).collect(),
         Avro::Record(fields) => {
             Json::Object(fields.iter().map(|(name, v)| (name.clone(), json(v))).collect())
         }

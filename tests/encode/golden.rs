@@ -11,6 +11,7 @@ pub(crate) enum Source {
     Postgres,
     Mysql,
     Mariadb,
+    Mongodb,
 }
 
 impl Source {
@@ -19,6 +20,7 @@ impl Source {
             Self::Postgres => "postgresql",
             Self::Mysql => "mysql",
             Self::Mariadb => "mariadb",
+            Self::Mongodb => "mongodb",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
     }
@@ -29,6 +31,8 @@ impl Source {
 pub(crate) enum Config {
     Default,
     Avro,
+    /// MongoDB alone: `capture.mode=change_streams`, and a field with another name.
+    Deltas,
 }
 
 impl Config {
@@ -36,6 +40,7 @@ impl Config {
         match self {
             Self::Default => "default",
             Self::Avro => "avro",
+            Self::Deltas => "deltas",
         }
     }
 
@@ -45,6 +50,7 @@ impl Config {
             Source::Postgres => "po",
             Source::Mysql => "my",
             Source::Mariadb => "ma",
+            Source::Mongodb => "mo",
         };
         format!("{letters}_{}", self.name())
     }

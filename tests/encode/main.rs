@@ -5,6 +5,9 @@
 
 mod avro;
 mod golden;
+mod modes;
+mod mongodb;
+mod mongodb_catalogue;
 mod mysql;
 mod published;
 mod records;

@@ -32,8 +32,10 @@ type Schemas = (Option<Json>, Json);
 
 fn options(prefix: &str) -> EncodeOptions {
     EncodeOptions {
+        connector: "postgresql",
         topic_prefix: prefix.to_owned(),
         format: Format::Json { schemas: true },
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: false,
         context_headers: false,
@@ -44,7 +46,10 @@ fn options(prefix: &str) -> EncodeOptions {
 fn ours(source: Source, flavor: Flavor) -> BTreeMap<String, Vec<Schemas>> {
     let prefix = Config::Default.prefix(source);
     let topic_prefix = prefix.clone();
-    let mut tables = Tables::new(SourceConstants { version: "3.6.0.Final", flavor, topic_prefix });
+    let mut tables = Tables::new(
+        SourceConstants { version: "3.6.0.Final", flavor, topic_prefix },
+        tailwater::config::Tinyint1Mode::Number,
+    );
     let text = std::fs::read_to_string(source.folder().join("catalog.jsonl")).unwrap();
     let mut found: BTreeMap<String, Vec<Schemas>> = BTreeMap::new();
     for line in text.lines() {

@@ -19,8 +19,10 @@ use super::registry::Registry;
 
 fn options(format: Format) -> EncodeOptions {
     EncodeOptions {
+        connector: "postgresql",
         topic_prefix: "shop".to_owned(),
         format,
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: false,
         context_headers: false,

@@ -204,6 +204,8 @@ fn check(columns: &[(ColumnType, bool, Owned)], format: Format) {
     });
     let registry = Registry::default();
     let options = EncodeOptions {
+        connector: "postgresql",
+        values: tailwater::config::ValueModes::default(),
         topic_prefix: "p".to_owned(),
         format,
         tombstones: true,

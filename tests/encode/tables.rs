@@ -68,6 +68,7 @@ pub(crate) fn table(
             Shape::Rows if source.get("schema").is_none() => vec![text("db"), text("table")],
             Shape::Rows => vec![text("schema"), text("table")],
             Shape::Messages => vec!["message".to_owned()],
+            Shape::Documents => vec![text("db"), text("collection")],
         },
         key: key.collect(),
         columns,

@@ -26,6 +26,27 @@ pub(crate) const SCHEMA: &str = "
     create table ops (op bigint primary key, account bigint not null, version bigint not null);
     insert into ledger select a, 0, 0 from generate_series(0, 19) a;";
 
+/// Rows of a query, as text.
+pub(crate) type Rows = Vec<Vec<Option<String>>>;
+
+/// Runs a script on a session of one writer; `false` where something of it failed.
+pub(crate) type Transact = Box<dyn FnMut(&str) -> bool>;
+
+/// A new session for the writer of this number, as soon as the server takes one.
+pub(crate) type Open = Arc<dyn Fn(i64) -> Option<Transact> + Send + Sync>;
+
+/// Whether the transaction with this `cdc.id` is below a checkpoint.
+pub(crate) type Floor = Box<dyn Fn(&str) -> bool>;
+
+/// Sessions on PostgreSQL.
+pub(crate) fn of_postgres(database: &Database) -> Open {
+    let database = database.clone();
+    Arc::new(move |_| {
+        let session = Session::try_open(database.port, &database.name, "postgres")?;
+        Some(Box::new(move |sql| session.try_run(sql).is_ok()))
+    })
+}
+
 /// Sessions that write until told to stop, through every restart of the server.
 pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
@@ -35,25 +56,24 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    pub(crate) fn start(database: &Database, seed: u64) -> Self {
+    pub(crate) fn start(open: &Open, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let next = Arc::new(AtomicI64::new(1));
         let committed = Arc::new(AtomicI64::new(0));
         let threads = (0..N_WRITERS).map(|writer| {
-            let (database, stop) = (database.clone(), Arc::clone(&stop));
+            let (open, stop) = (Arc::clone(open), Arc::clone(&stop));
             let (next, committed) = (Arc::clone(&next), Arc::clone(&committed));
             std::thread::spawn(move || {
                 let mut rng = StdRng::seed_from_u64(seed ^ u64::try_from(writer).unwrap());
                 let mut session = None;
                 while !stop.load(Ordering::Relaxed) {
-                    let open = || Session::try_open(database.port, &database.name, "postgres");
-                    let Some(current) = session.take().or_else(open) else {
+                    let Some(mut current) = session.take().or_else(|| open(writer)) else {
                         std::thread::sleep(Duration::from_millis(50));
                         continue;
                     };
                     let op = next.fetch_add(1, Ordering::Relaxed);
                     let (sql, kept) = transaction(&mut rng, writer, op);
-                    if current.try_run(&sql).is_ok() {
+                    if current(&sql) {
                         if kept {
                             committed.fetch_max(op, Ordering::Relaxed);
                         }
@@ -117,9 +137,8 @@ pub(crate) struct Judge {
     pub(crate) violations: Vec<String>,
     /// When each record was produced.
     times_ms: Vec<i64>,
-    /// The checkpoint that the last start went on from: nothing that committed before it may come
-    /// again.
-    pub(crate) floor: u64,
+    /// Of the checkpoint that the last start went on from: nothing below it may come again.
+    pub(crate) floor: Option<Floor>,
 }
 
 impl Judge {
@@ -135,10 +154,9 @@ impl Judge {
         let fact = (is_ledger, subject, version);
         if !self.seen.insert(fact) {
             self.n_duplicates += 1;
-            let commit = event.id.as_deref().and_then(commit_lsn);
-            if commit.is_some_and(|commit| commit < self.floor) {
-                let floor = self.floor;
-                self.violations.push(format!("repeated below the checkpoint {floor}: {event:?}"));
+            let below = |id| self.floor.as_ref().is_some_and(|below| below(id));
+            if event.id.as_deref().is_some_and(below) {
+                self.violations.push(format!("repeated below the checkpoint: {event:?}"));
             }
         }
         if let Some(id) = &event.id
@@ -170,15 +188,13 @@ impl Judge {
     }
 
     /// What the tables say, against what arrived: lost operations, operations that never were.
-    pub(crate) fn verdict(&self, database: &Database) -> (usize, usize) {
-        let session = database.session();
+    pub(crate) fn verdict(&self, session: impl Fn(&str) -> Rows) -> (usize, usize) {
         let number = |v: &Option<String>| v.as_ref().unwrap().parse::<i64>().unwrap();
-        let rows = session.rows("select op from ops");
+        let rows = session("select op from ops");
         let committed: BTreeSet<i64> = rows.iter().map(|row| number(&row[0])).collect();
         let lost = committed.difference(&self.ops).count();
         let phantom = self.ops.difference(&committed).count();
-        let accounts: BTreeMap<i64, i64> = session
-            .rows("select account, version from ledger")
+        let accounts: BTreeMap<i64, i64> = session("select account, version from ledger")
             .iter()
             .map(|row| (number(&row[0]), number(&row[1])))
             .collect();
@@ -235,6 +251,12 @@ impl Observer {
         self.thread.join().expect("the observer does not panic");
         (self.n_samples.load(Ordering::Relaxed), self.n_ahead.load(Ordering::Relaxed))
     }
+}
+
+/// Below the furthest LSN that is saved.
+pub(crate) fn below_lsn(offsets: &Path) -> Floor {
+    let floor = checkpoint(offsets).expect("the snapshot was complete");
+    Box::new(move |id| commit_lsn(id).is_some_and(|commit| commit < floor))
 }
 
 /// `<system>-<LSN of the commit>:<ordinal>…`.

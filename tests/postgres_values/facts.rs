@@ -211,7 +211,8 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         | Value::FarTimestampTz { .. }
         | Value::UInt(_)
         | Value::NoSuchDate
-        | Value::Geometry { .. } => {
+        | Value::Geometry { .. }
+        | Value::UpdateDescription(_) => {
             return KeptValue::Other(format!("{value:?}"));
         }
     })

@@ -27,12 +27,11 @@ impl Catalog for NoCatalog {
 
 /// With its table described already.
 pub(crate) fn decoder() -> Decoder {
-    let position = MysqlPosition {
-        server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
-        gtids: None,
-        file: BinlogFile { name: "binlog.000001".to_owned(), offset: 4 },
-        restart: None,
-    };
+    let position = MysqlPosition::new(
+        "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
+        None,
+        BinlogFile { name: "binlog.000001".to_owned(), offset: 4 },
+    );
     let config = DecoderConfig {
         source: SourceConstants {
             version: "0",
@@ -41,6 +40,7 @@ pub(crate) fn decoder() -> Decoder {
         },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Debezium,
+        tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: false,
         include_schema_changes: false,
         resume_from: Position::Mysql(position),

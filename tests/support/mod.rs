@@ -7,6 +7,7 @@
 pub(crate) mod avro;
 pub(crate) mod fold;
 pub(crate) mod kafka;
+pub(crate) mod mongodb;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod process;

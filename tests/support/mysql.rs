@@ -1,6 +1,6 @@
 //! Real MySQL and MariaDB servers, started from a copy of a data folder that was made once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
@@ -177,7 +177,12 @@ impl Server {
     }
 
     fn try_session(&self) -> Option<Session> {
-        let options = OptsBuilder::new().socket(Some(self.socket().display().to_string()));
+        Self::try_session_at(&self.socket())
+    }
+
+    /// For threads that outlive every restart of the server.
+    pub(crate) fn try_session_at(socket: &Path) -> Option<Session> {
+        let options = OptsBuilder::new().socket(Some(socket.display().to_string()));
         let conn = Conn::new(options.user(Some("root")).prefer_socket(true)).ok()?;
         Some(Session { conn: Mutex::new(conn) })
     }

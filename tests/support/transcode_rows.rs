@@ -7,10 +7,7 @@ use tailwater::change::{Change, Progress};
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use tailwater::record::{Boundary, RecordBatch};
 use tailwater::schema::registry::RegistryError;
-use tailwater::sources::postgres::decoder::Decoder;
-use tailwater::sources::{BoxError, ChangeHandler, Decode as _, RawBatch, Undecodable};
-
-use super::decode_rows;
+use tailwater::sources::{BoxError, ChangeHandler, Decode, RawBatch, Undecodable};
 
 struct One;
 
@@ -21,23 +18,25 @@ impl SchemaIds for One {
 }
 
 pub(crate) struct Transcoder {
-    decoder: Decoder,
+    decoder: Box<dyn Decode>,
     encoder: Encoder,
     arena: Bump,
     out: RecordBatch,
 }
 
 impl Transcoder {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(decoder: impl Decode + 'static) -> Self {
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: "shop".to_owned(),
             format: Format::Avro,
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: true,
             context_headers: false,
         };
         Self {
-            decoder: decode_rows::decoder(),
+            decoder: Box::new(decoder),
             encoder: Encoder::new(options, Arc::default(), Box::new(One)),
             arena: Bump::new(),
             out: RecordBatch::default(),

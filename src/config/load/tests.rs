@@ -193,6 +193,38 @@ fn a_mysql_source_is_checked_at_its_own_place() {
         "position: lsn",
         "shop.yaml:6:15: source.mysql.position: unknown name `lsn`; known: auto, gtid, file",
     );
+    check(
+        "values: { time: adaptive }",
+        "shop.yaml:6:21: source.mysql.values.time: milliseconds of 32 bits are too few for a TIME: `adaptive_time_microseconds` is the same but for that",
+    );
+    check(
+        "values: { hstore: map }",
+        "shop.yaml:6:15: source.mysql.values: unknown key `hstore`; known: decimal, time, binary, bigint_unsigned, tinyint1",
+    );
+}
+
+#[test]
+fn handling_modes_are_debeziums_defaults_until_one_is_chosen() {
+    let modes = |text: &str| parse_text(text).unwrap().config.values;
+    assert_eq!(modes(MINIMAL), ValueModes::default());
+    let binlog = ValueModes { time: TimeMode::AdaptiveTimeMicroseconds, ..ValueModes::default() };
+    assert_eq!(modes(MYSQL), binlog);
+    let text =
+        minimal("user: tailwater", "user: tailwater\n    values: { hstore: map, time: connect }");
+    let chosen =
+        ValueModes { hstore: HstoreMode::Map, time: TimeMode::Connect, ..ValueModes::default() };
+    assert_eq!(modes(&text), chosen);
+    let values = "values: { bigint_unsigned: precise, tinyint1: boolean, binary: base64_url_safe }";
+    let text = MYSQL.replace("user: tailwater", &format!("user: tailwater\n    {values}"));
+    let config = parse_text(&text).unwrap().config;
+    let chosen = ValueModes {
+        bigint_unsigned: BigintUnsignedMode::Precise,
+        binary: BinaryMode::Base64UrlSafe,
+        ..binlog
+    };
+    assert_eq!(config.values, chosen);
+    let SourceConfig::Mysql(source) = config.source else { panic!("MySQL") };
+    assert_eq!(source.tinyint1, Tinyint1Mode::Boolean);
 }
 
 #[test]
@@ -334,7 +366,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
     refused(
         &minimal("host:", "hots:"),
         &[
-            "shop.yaml:4:5: source.postgres: unknown key `hots`; did you mean `host`? (known: host, port, database, user, password, tls, connect_timeout, slot, publication, tables, unmapped_types, logical_messages, status_interval, silence_limit, message_bytes_max)",
+            "shop.yaml:4:5: source.postgres: unknown key `hots`; did you mean `host`? (known: host, port, database, user, password, tls, connect_timeout, slot, publication, tables, unmapped_types, values, logical_messages, status_interval, silence_limit, message_bytes_max)",
         ],
     );
     refused(

@@ -6,6 +6,7 @@
 mod checks;
 mod format;
 mod kafka;
+mod mongodb;
 mod mysql;
 mod postgres;
 mod rest;
@@ -14,9 +15,10 @@ mod source;
 use super::diagnose::Finding;
 use super::tree::Node;
 use super::written::{self, Written};
-use super::{Config, SourceConfig};
+use super::{Config, SourceConfig, ValueModes};
 use checks::Checks;
 pub(super) use format::percent_decode;
+pub(super) use mongodb::servers as mongodb_servers;
 
 /// The configuration, and what is allowed but worth a warning.
 pub(super) fn resolve(
@@ -30,17 +32,7 @@ pub(super) fn resolve(
     }
     let prefix = written.topic_prefix.unwrap_or_else(|| written.pipeline.clone());
     let names = Names { pipeline: written.pipeline, prefix };
-    let source = match written.source {
-        written::Source::Postgres(postgres) => {
-            SourceConfig::Postgres(postgres::resolve(&mut checks, &names, *postgres))
-        }
-        written::Source::Mysql(mysql) => {
-            SourceConfig::Mysql(mysql::resolve(&mut checks, mysql::MYSQL, *mysql))
-        }
-        written::Source::Mariadb(mysql) => {
-            SourceConfig::Mariadb(mysql::resolve(&mut checks, mysql::MARIADB, *mysql))
-        }
-    };
+    let (source, values) = source(&mut checks, &names, written.source);
     let replicas = match &written.sink {
         written::Sink::Kafka(kafka) => kafka.topics.as_ref().and_then(|t| t.replication_factor),
         written::Sink::File(_) | written::Sink::Stdout(_) => None,
@@ -62,6 +54,7 @@ pub(super) fn resolve(
         topic_prefix: names.prefix,
         source,
         snapshot,
+        values,
         format: format.expect("a missing format is a finding"),
         sink,
         offsets,
@@ -70,6 +63,30 @@ pub(super) fn resolve(
         admin,
     };
     Ok((config, warnings))
+}
+
+fn source(
+    checks: &mut Checks<'_>,
+    names: &Names,
+    written: written::Source,
+) -> (SourceConfig, ValueModes) {
+    match written {
+        written::Source::Postgres(postgres) => {
+            let values = postgres::values(postgres.values.as_ref());
+            (SourceConfig::Postgres(postgres::resolve(checks, names, *postgres)), values)
+        }
+        written::Source::Mysql(mysql) => {
+            let values = mysql::values(checks, mysql::MYSQL, mysql.values.as_ref());
+            (SourceConfig::Mysql(mysql::resolve(checks, mysql::MYSQL, *mysql)), values)
+        }
+        written::Source::Mariadb(mysql) => {
+            let values = mysql::values(checks, mysql::MARIADB, mysql.values.as_ref());
+            (SourceConfig::Mariadb(mysql::resolve(checks, mysql::MARIADB, *mysql)), values)
+        }
+        written::Source::Mongodb(mongodb) => {
+            (SourceConfig::Mongodb(mongodb::resolve(checks, *mongodb)), ValueModes::default())
+        }
+    }
 }
 
 /// What other names derive from.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::checks::{Checks, at_least};
 use super::source::{self, Kind};
-use crate::config::{LogPosition, MysqlConfig, defaults, written};
+use crate::config::{LogPosition, MysqlConfig, TimeMode, ValueModes, defaults, written};
 
-pub(super) const MYSQL: Kind = Kind { key: "mysql", table: "database.table", example: "shop" };
+pub(super) const MYSQL: Kind =
+    Kind { key: "mysql", list: "tables", table: "database.table", example: "shop" };
 pub(super) const MARIADB: Kind = Kind { key: "mariadb", ..MYSQL };
 
 pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mysql) -> MysqlConfig {
@@ -68,7 +69,32 @@ pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mys
         include_schema_changes: written
             .include_schema_changes
             .unwrap_or(defaults::INCLUDE_SCHEMA_CHANGES),
+        tinyint1: written.values.and_then(|values| values.tinyint1).unwrap_or(defaults::TINYINT1),
         silence_limit,
         message_bytes_max,
+    }
+}
+
+pub(super) fn values(
+    checks: &mut Checks<'_>,
+    kind: Kind,
+    written: Option<&written::MysqlValues>,
+) -> ValueModes {
+    let default = defaults::MYSQL_VALUES;
+    let Some(written) = written else { return default };
+    let time = written.time.unwrap_or(default.time);
+    if time == TimeMode::Adaptive {
+        checks.refuse(
+            &["source", kind.key, "values", "time"],
+            "milliseconds of 32 bits are too few for a TIME: `adaptive_time_microseconds` is the \
+             same but for that",
+        );
+    }
+    ValueModes {
+        decimal: written.decimal.unwrap_or(default.decimal),
+        time,
+        binary: written.binary.unwrap_or(default.binary),
+        bigint_unsigned: written.bigint_unsigned.unwrap_or(default.bigint_unsigned),
+        ..default
     }
 }

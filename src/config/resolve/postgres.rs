@@ -5,9 +5,12 @@ use std::time::Duration;
 use super::Names;
 use super::checks::{Checks, at_least};
 use super::source::{self, Kind};
-use crate::config::{PostgresConfig, PublicationConfig, UnmappedTypes, defaults, written};
+use crate::config::{
+    PostgresConfig, PublicationConfig, UnmappedTypes, ValueModes, defaults, written,
+};
 
-const KIND: Kind = Kind { key: "postgres", table: "schema.table", example: "public" };
+const KIND: Kind =
+    Kind { key: "postgres", list: "tables", table: "schema.table", example: "public" };
 
 /// NAMEDATALEN - 1.
 pub(super) const IDENTIFIER_BYTES_MAX: usize = 63;
@@ -66,6 +69,19 @@ pub(super) fn resolve(
         status_interval: timing.status,
         silence_limit: timing.silence,
         message_bytes_max,
+    }
+}
+
+pub(super) fn values(written: Option<&written::PostgresValues>) -> ValueModes {
+    let default = defaults::POSTGRES_VALUES;
+    let Some(written) = written else { return default };
+    ValueModes {
+        decimal: written.decimal.unwrap_or(default.decimal),
+        time: written.time.unwrap_or(default.time),
+        binary: written.binary.unwrap_or(default.binary),
+        interval: written.interval.unwrap_or(default.interval),
+        hstore: written.hstore.unwrap_or(default.hstore),
+        ..default
     }
 }
 

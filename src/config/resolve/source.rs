@@ -8,24 +8,30 @@ use crate::config::{TableFilter, TlsConfig, TlsMode, defaults, written};
 pub(super) struct Kind {
     /// Its key below `source`.
     pub(super) key: &'static str,
+    /// The key of its patterns.
+    pub(super) list: &'static str,
     /// What a table's full name is made of.
     pub(super) table: &'static str,
     /// The first part of a table's name in an example.
     pub(super) example: &'static str,
 }
 
+/// The filter of `tables`, or what the source calls them.
 pub(super) fn tables(checks: &mut Checks<'_>, kind: Kind, written: written::Tables) -> TableFilter {
     if written.include.as_ref().is_some_and(Vec::is_empty) {
         checks.refuse(
-            &["source", kind.key, "tables", "include"],
-            "an empty list captures nothing; leave the key out to capture every table",
+            &["source", kind.key, kind.list, "include"],
+            format!(
+                "an empty list captures nothing; leave the key out to capture every {}",
+                kind.list.trim_end_matches('s')
+            ),
         );
     }
     let mut patterns = |key: &'static str, list: Option<Vec<String>>| {
         let mut fine = Vec::new();
         for (index, pattern) in list.unwrap_or_default().into_iter().enumerate() {
             let index = index.to_string();
-            let path = &["source", kind.key, "tables", key, &index];
+            let path = &["source", kind.key, kind.list, key, &index];
             match check_pattern(kind, &pattern) {
                 Ok(()) => fine.push(pattern),
                 Err(why) => {

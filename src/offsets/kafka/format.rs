@@ -72,7 +72,13 @@ pub(super) struct Latest {
 
 impl Latest {
     pub(super) fn new(location: String, pipeline: &str) -> Self {
-        Self { location, pipeline: pipeline.to_owned(), found: None, parts: BTreeMap::new(), damaged: None }
+        Self {
+            location,
+            pipeline: pipeline.to_owned(),
+            found: None,
+            parts: BTreeMap::new(),
+            damaged: None,
+        }
     }
 
     pub(super) fn take(

@@ -146,8 +146,11 @@ impl<'de> Deserialize<'de> for MariadbGtidList {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MariadbPosition {
     pub gtids: MariadbGtidList,
-    /// The same place in the log of the server that it was read from, for messages.
+    /// The same place in the log of the server that it was read from.
     pub file: BinlogFile,
+    /// When `file` was begun, in seconds since 1970, as its first event says; 0 for unknown.
+    #[serde(default)]
+    pub begun: u32,
     /// Where reading starts again: before the oldest XA transaction that is prepared and not yet
     /// decided, or `None` for `gtids`. What is in `gtids` was handed on, but for those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,6 +158,12 @@ pub struct MariadbPosition {
 }
 
 impl MariadbPosition {
+    /// Everything up to there is done and nothing waits for a decision.
+    #[must_use]
+    pub fn new(gtids: MariadbGtidList, file: BinlogFile) -> Self {
+        Self { gtids, file, begun: 0, restart: None }
+    }
+
     /// Where to read from (`@slave_connect_state`); what is done of it is passed over.
     #[must_use]
     pub fn read_from(&self) -> &MariadbGtidList {

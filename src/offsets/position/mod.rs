@@ -6,6 +6,7 @@
 
 mod gtid_set;
 mod mariadb;
+mod mongodb;
 mod mysql;
 mod postgres;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use gtid_set::{DecodeGtidSetError, GtidSet, GtidSource, ParseGtidSetError};
 pub use mariadb::{MariadbGtid, MariadbGtidList, MariadbPosition, ParseMariadbGtidError};
+pub use mongodb::{MongodbPosition, ResumeToken, ResumeTokenError};
 pub use mysql::{BinlogFile, MysqlPosition};
 pub use postgres::{Lsn, ParseLsnError, PostgresPosition};
 
@@ -26,6 +28,7 @@ pub enum Position {
     Postgres(PostgresPosition),
     Mysql(MysqlPosition),
     Mariadb(MariadbPosition),
+    Mongodb(MongodbPosition),
 }
 
 impl Position {
@@ -37,7 +40,8 @@ impl Position {
             (Self::Postgres(a), Self::Postgres(b)) => a.compare(b),
             (Self::Mysql(a), Self::Mysql(b)) => a.compare(b),
             (Self::Mariadb(a), Self::Mariadb(b)) => a.compare(b),
-            (Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_), _) => None,
+            (Self::Mongodb(a), Self::Mongodb(b)) => a.compare(b),
+            (Self::Postgres(_) | Self::Mysql(_) | Self::Mariadb(_) | Self::Mongodb(_), _) => None,
         }
     }
 
@@ -48,6 +52,7 @@ impl Position {
             Self::Postgres(position) => position.lsn.0,
             Self::Mysql(position) => position.as_metric(),
             Self::Mariadb(position) => position.as_metric(),
+            Self::Mongodb(position) => position.as_metric(),
         }
     }
 
@@ -64,6 +69,7 @@ impl fmt::Display for Position {
             Self::Postgres(position) => position.fmt(f),
             Self::Mysql(position) => position.fmt(f),
             Self::Mariadb(position) => position.fmt(f),
+            Self::Mongodb(position) => position.fmt(f),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! MySQL: the end of a transaction, by GTID set where the server has GTIDs, else by file.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -51,6 +52,11 @@ impl fmt::Display for BinlogFile {
 }
 
 /// Everything in `gtids` is done; where the server has no GTIDs, everything before `file`.
+///
+/// XA transactions that are prepared and not yet decided are read again from their beginning: that
+/// much of the log comes again, and is passed over but for them. Without GTIDs `restart` says where
+/// it begins; with them `again` says what it is, and the server sends it because it is not in
+/// `gtids`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MysqlPosition {
     /// `@@server_uuid`. A place in a file means nothing on another server; a set of GTIDs does.
@@ -58,32 +64,56 @@ pub struct MysqlPosition {
     /// `None` where `gtid_mode` is off: then `file` alone is the place.
     pub gtids: Option<GtidSet>,
     pub file: BinlogFile,
-    /// Where reading starts again without GTIDs: before the oldest XA transaction that is prepared
-    /// and not yet decided, or `None` for `file`. What is before `file` was handed on, but for
-    /// those. (A GTID set just leaves such a transaction out, and the server sends it again.)
+    /// When `file` was begun, in seconds since 1970, as its first event says; 0 for unknown. A log
+    /// that was begun anew (`RESET`) has files of the same names and transactions of the same
+    /// numbers.
+    #[serde(default)]
+    pub begun: u32,
+    /// Where reading starts again without GTIDs, or `None` for `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<BinlogFile>,
+    /// With GTIDs: nothing of this is in `gtids`.
+    #[serde(default, skip_serializing_if = "GtidSet::is_empty")]
+    pub again: GtidSet,
 }
 
 impl MysqlPosition {
+    /// Everything up to there is done and nothing waits for a decision.
+    #[must_use]
+    pub fn new(server_uuid: String, gtids: Option<GtidSet>, file: BinlogFile) -> Self {
+        Self { server_uuid, gtids, file, begun: 0, restart: None, again: GtidSet::default() }
+    }
+
     /// Where to read from without GTIDs; what is done of it is passed over.
     #[must_use]
     pub fn read_from(&self) -> &BinlogFile {
         self.restart.as_ref().unwrap_or(&self.file)
     }
 
-    /// By inclusion of the GTID sets; without them by file, on one server only.
+    /// By inclusion of the GTID sets; without them by file, on one server only. Nothing that is
+    /// still undecided keeps a position behind another one.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (&self.gtids, &other.gtids) {
-            (Some(gtids), Some(others)) => gtids.compare(others),
+            (Some(gtids), Some(others)) => self.seen(gtids).compare(&other.seen(others)),
             (None, None) if self.server_uuid == other.server_uuid => self.file.compare(&other.file),
             (None, None) | (Some(_), None) | (None, Some(_)) => None,
         }
     }
 
+    /// What is done, and what was read and waits for a decision.
+    fn seen<'a>(&self, gtids: &'a GtidSet) -> Cow<'a, GtidSet> {
+        if self.again.is_empty() {
+            return Cow::Borrowed(gtids);
+        }
+        let mut seen = gtids.clone();
+        seen.union(&self.again);
+        Cow::Owned(seen)
+    }
+
     pub(super) fn as_metric(&self) -> u64 {
-        self.gtids.as_ref().map_or_else(|| self.file.as_metric(), GtidSet::count)
+        let count = |gtids: &GtidSet| gtids.count().saturating_add(self.again.count());
+        self.gtids.as_ref().map_or_else(|| self.file.as_metric(), count)
     }
 }
 
@@ -105,12 +135,8 @@ mod tests {
     }
 
     fn position(gtids: Option<&str>, name: &str, offset: u64) -> MysqlPosition {
-        MysqlPosition {
-            server_uuid: "s".to_owned(),
-            gtids: gtids.map(|text| text.parse().unwrap()),
-            file: file(name, offset),
-            restart: None,
-        }
+        let gtids = gtids.map(|text| text.parse().unwrap());
+        MysqlPosition::new("s".to_owned(), gtids, file(name, offset))
     }
 
     #[test]
@@ -138,9 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_decision_holds_no_position_back() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let all = position(Some(&format!("{uuid}:1-5")), "binlog.000001", 9);
+        let mut waiting = position(Some(&format!("{uuid}:1-2:4-5")), "binlog.000001", 9);
+        assert_eq!(waiting.compare(&all), Some(Ordering::Less));
+        waiting.again = format!("{uuid}:3").parse().unwrap();
+        assert_eq!(waiting.compare(&all), Some(Ordering::Equal));
+        assert_eq!(waiting.as_metric(), all.as_metric());
+    }
+
+    #[test]
     fn a_position_survives_being_written() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
         for position in [
-            position(Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7"), "binlog.000009", 9),
+            position(Some(&format!("{uuid}:1-5:7")), "binlog.000009", 9),
+            MysqlPosition {
+                again: format!("{uuid}:6").parse().unwrap(),
+                ..position(Some(&format!("{uuid}:1-5:7")), "binlog.000009", 9)
+            },
             MysqlPosition {
                 restart: Some(file("binlog.000001", 4)),
                 ..position(None, "binlog.000002", 5_000_000_000)

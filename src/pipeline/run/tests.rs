@@ -379,8 +379,10 @@ impl Parts for Script {
         _stop: &CancellationToken,
     ) -> Result<(Encoder, DeadLetters), RunError> {
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: "shop".to_owned(),
             format: Format::Json { schemas: false },
+            values: crate::config::ValueModes::default(),
             tombstones: true,
             id_header: false,
             context_headers: false,

@@ -87,9 +87,8 @@ impl Catalog for CatalogReader {
     }
 
     fn definition(&mut self, name: &TableName, since: &BinlogFile) -> Result<Reread, BoxError> {
-        let asked = async |connection: &mut MyConnection| {
-            reread::definition(connection, name, since).await
-        };
+        let asked =
+            async |connection: &mut MyConnection| reread::definition(connection, name, since).await;
         Ok(self.ask(asked)?)
     }
 }

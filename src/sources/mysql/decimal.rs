@@ -17,6 +17,8 @@ const DIGITS_MAX: u8 = 65;
 /// Nine groups (`DECIMAL_BUFF_LENGTH`): documents count a group of nine digits whole, and so name
 /// precisions above 65.
 const DIGITS_MAX_IN_DOCUMENT: u8 = 81;
+/// Digits of every number below 2^63.
+const DIGITS_OF_I64: u8 = 18;
 /// Digits of every number below 2^127.
 const DIGITS_OF_I128: u8 = 38;
 
@@ -55,16 +57,6 @@ impl Shape {
     pub(crate) fn n_bytes(self) -> usize {
         usize::from(self.bytes)
     }
-
-    /// Digits of each group, highest first.
-    fn groups(self) -> impl Iterator<Item = usize> {
-        let (whole, fraction) = (usize::from(self.precision - self.scale), usize::from(self.scale));
-        let first = Some(whole % DIGITS_PER_GROUP);
-        let full = whole / DIGITS_PER_GROUP + fraction / DIGITS_PER_GROUP;
-        let last = Some(fraction % DIGITS_PER_GROUP);
-        let all = first.into_iter().chain(std::iter::repeat_n(DIGITS_PER_GROUP, full)).chain(last);
-        all.filter(|digits| *digits > 0)
-    }
 }
 
 /// The value, its two's complement in the arena.
@@ -75,7 +67,13 @@ pub(crate) fn value<'a>(
     arena: &'a Bump,
 ) -> Result<Value<'a>, ValueError> {
     let scale = i32::from(shape.scale);
-    let unscaled: &[u8] = if shape.precision <= DIGITS_OF_I128 {
+    let unscaled: &[u8] = if shape.precision <= DIGITS_OF_I64 {
+        let number = short(bytes, shape)?;
+        let bytes: &[u8; 8] = arena.alloc(number.to_be_bytes());
+        // All but the bits that repeat the sign, which needs one itself.
+        let n_bits = i64::BITS + 1 - (number ^ (number >> 63)).leading_zeros();
+        bytes.get(8 - n_bits.div_ceil(8) as usize..).unwrap_or_default()
+    } else if shape.precision <= DIGITS_OF_I128 {
         let number = small(bytes, shape)?;
         arena.alloc_slice_copy(minimal(&number.to_be_bytes()))
     } else {
@@ -96,31 +94,51 @@ fn minimal(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// The groups of digits, highest first; whether the number is negative comes first.
+/// The groups of digits, highest first; whether the number is negative.
+#[inline]
 fn each_group(
     bytes: &[u8],
     shape: Shape,
     mut each: impl FnMut(u32, usize),
 ) -> Result<bool, ValueError> {
     let malformed = ValueError::Malformed("a decimal");
+    let (whole, fraction) = (usize::from(shape.precision - shape.scale), usize::from(shape.scale));
     let negative = *bytes.first().ok_or(malformed)? & 0x80 == 0;
     let invert = if negative { 0xFF } else { 0 };
-    let mut at = 0;
-    for digits in shape.groups() {
-        let length = GROUP_BYTES[digits];
-        let group = bytes.get(at..at + length).ok_or(malformed)?;
+    let (mut rest, mut sign) = (bytes, 0x80);
+    let mut group = |digits: usize| {
+        let (group, behind) = rest.split_at_checked(GROUP_BYTES[digits]).ok_or(malformed)?;
+        rest = behind;
         let mut number = 0;
-        for (index, byte) in group.iter().enumerate() {
-            let sign = if at + index == 0 { 0x80 } else { 0 };
+        for byte in group {
             number = number << 8 | u32::from(byte ^ invert ^ sign);
+            sign = 0;
         }
         if number >= POWERS[digits] {
             return Err(malformed);
         }
         each(number, digits);
-        at += length;
+        Ok(())
+    };
+    // Digits that make no whole group stand at both ends.
+    if whole % DIGITS_PER_GROUP > 0 {
+        group(whole % DIGITS_PER_GROUP)?;
+    }
+    for _ in 0..whole / DIGITS_PER_GROUP + fraction / DIGITS_PER_GROUP {
+        group(DIGITS_PER_GROUP)?;
+    }
+    if fraction % DIGITS_PER_GROUP > 0 {
+        group(fraction % DIGITS_PER_GROUP)?;
     }
     Ok(negative)
+}
+
+fn short(bytes: &[u8], shape: Shape) -> Result<i64, ValueError> {
+    let mut sum = 0_i64;
+    let negative = each_group(bytes, shape, |group, digits| {
+        sum = sum * i64::from(POWERS[digits]) + i64::from(group);
+    })?;
+    Ok(if negative { -sum } else { sum })
 }
 
 fn small(bytes: &[u8], shape: Shape) -> Result<i128, ValueError> {

@@ -72,6 +72,8 @@ pub enum DecodeError {
     Length { at: At, expected: u32, found: usize },
     #[error("follow the binlog at {at}: {found} {place}")]
     Order { at: At, found: &'static str, place: &'static str },
+    #[error("resume the binlog at {at}: it is not the one that was read before, but begun anew")]
+    BegunAnew { at: At },
     #[error("follow the binlog at {at}: the server says that events were lost there ({message})")]
     Incident { at: At, message: String },
     #[error("read the binlog at {at}: it is encrypted for its readers")]
@@ -86,7 +88,9 @@ pub enum DecodeError {
     Column { table: String, column: String, what: &'static str },
     #[error("read rows of {table} at {at}: what is known of the table is wrong: {what}")]
     Contradicted { at: At, table: String, what: String },
-    #[error("read rows of {table} at {at}: the log does not name their columns, and what the catalogue says of the table may be newer: {why}")]
+    #[error(
+        "read rows of {table} at {at}: the log does not name their columns, and what the catalogue says of the table may be newer: {why}"
+    )]
     Undefined { at: At, table: String, why: String },
     #[error("follow the binlog at {at}: {statement} changes rows as a statement, not as rows")]
     StatementLogged { at: At, statement: &'static str },
@@ -117,6 +121,7 @@ impl Diagnose for DecodeError {
             | Self::UnknownEvent { .. }
             | Self::Length { .. }
             | Self::Order { .. }
+            | Self::BegunAnew { .. }
             | Self::Incident { .. }
             | Self::Encrypted { .. }
             | Self::UnknownTable { .. }
@@ -136,11 +141,12 @@ impl Diagnose for DecodeError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Incident { .. } => "the changes that the server lost are nowhere in its log: run `tailwater offsets reset` and let the pipeline take a new snapshot".to_owned(),
+            Self::BegunAnew { .. } => "the log was thrown away (RESET BINARY LOGS AND GTIDS, RESET MASTER) or the server restored from a backup, and its numbers began again: run `tailwater offsets reset` and let the pipeline take a new snapshot".to_owned(),
             Self::Encrypted { .. } => "the server sends decrypted events to a reader that it knows; read from the server itself, not from a copy of its files".to_owned(),
             Self::StatementLogged { .. } => "SET GLOBAL binlog_format = 'ROW', and find the session or replica that sets another format; what this statement changed is not in the log as rows, so take a new snapshot: `tailwater offsets reset`".to_owned(),
             Self::RolledBack { .. } => "a transaction mixed tables with and without transactions, and was rolled back; take a new snapshot of its tables: `tailwater offsets reset`".to_owned(),
             Self::PreparedTooLarge { .. } => "XA RECOVER on the server lists prepared transactions; commit or roll back those that were left behind".to_owned(),
-            Self::UnknownXa { .. } => "the transaction was prepared before the snapshot's position and decided after it; take a new snapshot: `tailwater offsets reset`".to_owned(),
+            Self::UnknownXa { .. } => "the transaction was prepared before the snapshot's position and decided after it; take a new snapshot: `tailwater offsets reset`. One that may see prepared transactions waits for them: GRANT XA_RECOVER_ADMIN ON *.* TO this user; (MySQL)".to_owned(),
             Self::Column { table, .. } => format!("SET PERSIST binlog_row_metadata = FULL on the server, so that its log says how {table} is stored"),
             Self::Contradicted { table, .. } => format!("{table} was altered without the log (SET sql_log_bin = 0, or on this server alone): run `tailwater offsets reset` and let the pipeline take a new snapshot; with `SET GLOBAL binlog_row_metadata = FULL;` the log names the columns itself"),
             Self::Undefined { .. } => "run `tailwater offsets reset` and let the pipeline take a new snapshot; to be independent of statements, have the log name the columns itself: `SET GLOBAL binlog_row_metadata = FULL;` (MySQL: SET PERSIST)".to_owned(),

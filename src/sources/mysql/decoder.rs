@@ -17,7 +17,7 @@
 use bumpalo::Bump;
 
 use crate::change::Progress;
-use crate::config::TableFilter;
+use crate::config::{TableFilter, Tinyint1Mode};
 use crate::offsets::position::{BinlogFile, Position};
 use crate::sources::mysql::binlog::header::{Header, kind};
 use crate::sources::mysql::binlog::{ParseError, payload};
@@ -43,6 +43,7 @@ pub struct DecoderConfig {
     pub source: SourceConstants,
     pub filter: TableFilter,
     pub json_form: JsonForm,
+    pub tinyint1: Tinyint1Mode,
     /// Put the statement behind the rows into the `source` block, where the log has it.
     pub include_query: bool,
     /// Hand on what statements do to definitions.
@@ -89,6 +90,10 @@ pub struct Decoder {
     pub(super) maps: TableMaps,
     /// Where the log is: the end of the last event.
     pub(super) at: BinlogFile,
+    /// When that file was begun; 0 until its first event says so.
+    pub(super) begun: u32,
+    /// The file that the checkpoint is in, and when it was begun.
+    pub(super) expected: Option<(String, u32)>,
     pub(super) done: Done,
     /// The open transaction.
     pub(super) group: Option<Group>,
@@ -117,19 +122,28 @@ impl Decoder {
         let at = match &config.resume_from {
             Position::Mysql(position) => position.read_from().clone(),
             Position::Mariadb(position) => position.file.clone(),
-            Position::Postgres(_) => BinlogFile { name: String::new(), offset: 0 },
+            Position::Postgres(_) | Position::Mongodb(_) => {
+                BinlogFile { name: String::new(), offset: 0 }
+            }
+        };
+        let expected = match &config.resume_from {
+            Position::Mysql(position) => Some((position.file.name.clone(), position.begun)),
+            Position::Mariadb(position) => Some((position.file.name.clone(), position.begun)),
+            Position::Postgres(_) | Position::Mongodb(_) => None,
         };
         let done = Done::up_to(&config.resume_from);
         Ok(Self {
             with,
             flavor: config.source.flavor,
-            tables: Tables::new(config.source),
+            tables: Tables::new(config.source, config.tinyint1),
             filter: config.filter,
             json_form: config.json_form,
             include_query: config.include_query,
             include_schema_changes: config.include_schema_changes,
             maps: TableMaps::default(),
             at,
+            begun: 0,
+            expected: expected.filter(|(_, begun)| *begun != 0),
             done: done.ok_or(DecodeError::Snapshot("the position is not a binlog's"))?,
             group: None,
             prepared: PreparedSet::new(PREPARED_BYTES_MAX),
@@ -229,10 +243,14 @@ impl Decoder {
         DecodeError::Parse { at: self.place(), source }
     }
 
-    pub(super) fn report(&self, out: &mut dyn ChangeHandler) {
+    fn position(&self) -> Position {
         let oldest = self.prepared.oldest().map(|prepared| &prepared.group.restart);
+        self.done.position(&self.at, self.begun, oldest)
+    }
+
+    pub(super) fn report(&self, out: &mut dyn ChangeHandler) {
         let schemas = self.with.schemas.history().clone();
-        out.progress(Progress::Stream(self.done.position(&self.at, oldest), schemas));
+        out.progress(Progress::Stream(self.position(), schemas));
     }
 }
 
@@ -254,7 +272,7 @@ impl Decode for Decoder {
         arena: &'a Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
-        self.announce_snapshot(arena, out)?;
+        self.announce_snapshot(out)?;
         let unexpected = DecodeError::Snapshot("no snapshot was announced, or it has ended");
         match (raw.stage, &mut self.with.snapshot) {
             (Stage::Stream, _) => self.stream(raw, arena, out),
@@ -266,8 +284,7 @@ impl Decode for Decoder {
                 snapshot.decode(raw, arena, &mut self.tables, out)?;
                 self.with.snapshot = None;
                 let schemas = self.with.schemas.history().clone();
-                let position = self.done.position(&self.at, None);
-                out.progress(Progress::SnapshotComplete(position, schemas));
+                out.progress(Progress::SnapshotComplete(self.position(), schemas));
                 Ok(())
             }
         }

@@ -53,7 +53,8 @@ fn clock(data_type: &MysqlType, optional: bool) -> Option<OwnedValue> {
 /// What MariaDB prints without quotes and is no call: numbers, and bits.
 fn bare(text: &str, data_type: &MysqlType, optional: bool) -> Option<OwnedValue> {
     match data_type {
-        MysqlType::TinyInt { .. }
+        MysqlType::Boolean
+        | MysqlType::TinyInt { .. }
         | MysqlType::SmallInt { .. }
         | MysqlType::MediumInt { .. }
         | MysqlType::Int { .. }
@@ -141,7 +142,8 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Interval(_)
         | Value::Point { .. }
         | Value::Geometry { .. }
-        | Value::Array(_) => return None,
+        | Value::Array(_)
+        | Value::UpdateDescription(_) => return None,
     })
 }
 

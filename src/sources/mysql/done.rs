@@ -1,5 +1,6 @@
 //! What of the log is done, and which of it comes again.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use crate::offsets::position::{
@@ -47,31 +48,53 @@ pub(crate) enum Restart {
     List(MariadbGtidList),
 }
 
+/// What comes again does so once, at the beginning of a run that a position with a restart began;
+/// until it has all come, that restart stands in every position.
 #[derive(Clone, Debug)]
 pub(crate) enum Done {
-    MysqlGtids { server_uuid: String, gtids: GtidSet },
-    MysqlFile { server_uuid: String, file: BinlogFile },
-    Mariadb { gtids: MariadbGtidList, again: Vec<u32> },
+    MysqlGtids { server_uuid: String, gtids: GtidSet, again: GtidSet },
+    MysqlFile { server_uuid: String, file: BinlogFile, again: Option<BinlogFile> },
+    Mariadb { gtids: MariadbGtidList, again: Option<Again> },
+}
+
+/// The log of MariaDB that comes again.
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    from: MariadbGtidList,
+    /// Those that have not yet come as far as before.
+    domains: Vec<u32>,
+}
+
+impl Again {
+    fn between(from: &MariadbGtidList, done: &MariadbGtidList) -> Option<Self> {
+        let behind = done.iter().filter(|gtid| !from.contains(gtid));
+        let domains: Vec<u32> = behind.map(|gtid| gtid.domain).collect();
+        (!domains.is_empty()).then(|| Self { from: from.clone(), domains })
+    }
 }
 
 impl Done {
     /// Everything up to `position`; `None` where it is another source's.
     pub(crate) fn up_to(position: &Position) -> Option<Self> {
         match position {
-            Position::Postgres(_) => None,
+            Position::Postgres(_) | Position::Mongodb(_) => None,
             Position::Mysql(position) => {
                 let server_uuid = position.server_uuid.clone();
                 Some(match &position.gtids {
-                    Some(gtids) => Self::MysqlGtids { server_uuid, gtids: gtids.clone() },
-                    None => Self::MysqlFile { server_uuid, file: position.file.clone() },
+                    Some(gtids) => {
+                        let (gtids, again) = (gtids.clone(), position.again.clone());
+                        Self::MysqlGtids { server_uuid, gtids, again }
+                    }
+                    None => {
+                        let (file, again) = (position.file.clone(), position.restart.clone());
+                        Self::MysqlFile { server_uuid, file, again }
+                    }
                 })
             }
             Position::Mariadb(position) => {
-                // Only where reading starts earlier can anything come again.
-                let comes_again = position.restart.is_some();
-                let domains = position.gtids.iter().map(|gtid| gtid.domain);
-                let again = if comes_again { domains.collect() } else { Vec::new() };
-                Some(Self::Mariadb { gtids: position.gtids.clone(), again })
+                let gtids = position.gtids.clone();
+                let again = position.restart.as_ref().and_then(|from| Again::between(from, &gtids));
+                Some(Self::Mariadb { gtids, again })
             }
         }
     }
@@ -79,20 +102,32 @@ impl Done {
     /// Of a transaction that begins at `begin`.
     pub(crate) fn novelty(&self, gtid: &Gtid, begin: &BinlogFile) -> Novelty {
         match (self, gtid) {
-            (Self::MysqlGtids { gtids, .. }, Gtid::Mysql(source, number)) => {
-                if gtids.contains(source, *number) { Novelty::Again } else { Novelty::New }
+            (Self::MysqlGtids { gtids, again, .. }, Gtid::Mysql(source, number)) => {
+                if again.contains(source, *number) {
+                    Novelty::Again
+                } else if gtids.contains(source, *number) {
+                    // The server was told not to send it: its log was begun anew under us.
+                    Novelty::Impossible("a GTID that was read before")
+                } else {
+                    Novelty::New
+                }
             }
             (Self::MysqlGtids { .. }, Gtid::Anonymous) => {
                 Novelty::Impossible("an anonymous transaction, where GTIDs are the position")
             }
-            (Self::MysqlFile { file, .. }, Gtid::Mysql(..) | Gtid::Anonymous) => {
-                let before = begin.compare(file) == Some(std::cmp::Ordering::Less);
-                if before { Novelty::Again } else { Novelty::New }
+            (Self::MysqlFile { file, again, .. }, Gtid::Mysql(..) | Gtid::Anonymous) => {
+                match (begin.compare(file), again) {
+                    (Some(Ordering::Less), Some(_)) => Novelty::Again,
+                    (Some(Ordering::Less), None) => {
+                        Novelty::Impossible("a transaction before the place that was reached")
+                    }
+                    (Some(Ordering::Equal | Ordering::Greater) | None, _) => Novelty::New,
+                }
             }
             (Self::Mariadb { gtids, again }, Gtid::Mariadb(gtid)) => {
                 if !gtids.contains(gtid) {
                     Novelty::New
-                } else if again.contains(&gtid.domain) {
+                } else if again.as_ref().is_some_and(|a| a.domains.contains(&gtid.domain)) {
                     Novelty::Again
                 } else {
                     // The order of a domain is the order of its numbers (`gtid_strict_mode`).
@@ -113,29 +148,34 @@ impl Done {
         match self {
             Self::MysqlGtids { .. } => Restart::ByGtid,
             Self::MysqlFile { .. } => Restart::File(begin.clone()),
-            Self::Mariadb { gtids, .. } => Restart::List(gtids.clone()),
+            // What comes again is behind where this run began.
+            Self::Mariadb { again: Some(again), .. } => Restart::List(again.from.clone()),
+            Self::Mariadb { gtids, again: None } => Restart::List(gtids.clone()),
         }
     }
 
-    /// A transaction was handed on whole. Where it is kept instead, `prepared`, a GTID set leaves
-    /// it out.
+    /// A transaction was handed on whole. Where it is kept instead, prepared, it has to come again.
     pub(crate) fn add(&mut self, gtid: &Gtid, end: &BinlogFile, kept: Kept) {
         match (self, gtid) {
-            (Self::MysqlGtids { gtids, .. }, Gtid::Mysql(source, number)) => {
-                if kept == Kept::No {
+            (Self::MysqlGtids { gtids, again, .. }, Gtid::Mysql(source, number)) => match kept {
+                Kept::Yes => _ = again.add(source, *number),
+                Kept::No => {
                     gtids.add(source, *number);
+                    if again.contains(source, *number) {
+                        let mut one = GtidSet::default();
+                        one.add(source, *number);
+                        *again = again.minus(&one);
+                    }
                 }
-            }
-            (Self::MysqlFile { file, .. }, _) => {
-                // What comes again is before it.
-                if file.compare(end) != Some(std::cmp::Ordering::Greater) {
-                    file.clone_from(end);
-                }
-            }
+            },
+            (Self::MysqlFile { file, again, .. }, _) => reach(file, again, end),
             (Self::Mariadb { gtids, again }, Gtid::Mariadb(gtid)) => {
                 if gtids.of_domain(gtid.domain).is_none_or(|last| gtid.sequence >= last.sequence) {
                     gtids.set(*gtid);
-                    again.retain(|domain| *domain != gtid.domain);
+                    if let Some(coming) = again {
+                        coming.domains.retain(|domain| *domain != gtid.domain);
+                    }
+                    again.take_if(|coming| coming.domains.is_empty());
                 }
             }
             // `novelty` refused these.
@@ -145,39 +185,56 @@ impl Done {
 
     /// Where the log goes on in another file, there is nothing before it any more.
     pub(crate) fn rotate(&mut self, to: &BinlogFile) {
-        if let Self::MysqlFile { file, .. } = self
-            && file.compare(to) != Some(std::cmp::Ordering::Greater)
-        {
-            file.clone_from(to);
+        if let Self::MysqlFile { file, again, .. } = self {
+            reach(file, again, to);
         }
     }
 
-    pub(crate) fn position(&self, at: &BinlogFile, oldest: Option<&Restart>) -> Position {
+    /// `begun` is when the file of `at` was.
+    pub(crate) fn position(
+        &self,
+        at: &BinlogFile,
+        begun: u32,
+        oldest: Option<&Restart>,
+    ) -> Position {
         match self {
-            Self::MysqlGtids { server_uuid, gtids } => Position::Mysql(MysqlPosition {
+            Self::MysqlGtids { server_uuid, gtids, again } => Position::Mysql(MysqlPosition {
                 server_uuid: server_uuid.clone(),
                 gtids: Some(gtids.clone()),
                 file: at.clone(),
+                begun,
                 restart: None,
+                again: again.clone(),
             }),
-            Self::MysqlFile { server_uuid, file } => {
-                let restart = match oldest {
-                    Some(Restart::File(begin)) => Some(begin.clone()),
-                    Some(Restart::ByGtid | Restart::List(_)) | None => None,
+            Self::MysqlFile { server_uuid, file, again } => {
+                let restart = match (again, oldest) {
+                    (Some(from), _) | (None, Some(Restart::File(from))) => Some(from.clone()),
+                    (None, Some(Restart::ByGtid | Restart::List(_)) | None) => None,
                 };
-                let server_uuid = server_uuid.clone();
-                let file = file.clone();
-                Position::Mysql(MysqlPosition { server_uuid, gtids: None, file, restart })
+                let (server_uuid, file) = (server_uuid.clone(), file.clone());
+                let begun = if file.name == at.name { begun } else { 0 };
+                let (gtids, again) = (None, GtidSet::default());
+                Position::Mysql(MysqlPosition { server_uuid, gtids, file, begun, restart, again })
             }
-            Self::Mariadb { gtids, .. } => {
-                let restart = match oldest {
-                    Some(Restart::List(before)) => Some(before.clone()),
-                    Some(Restart::ByGtid | Restart::File(_)) | None => None,
+            Self::Mariadb { gtids, again } => {
+                let restart = match (again, oldest) {
+                    (Some(Again { from, .. }), _) | (None, Some(Restart::List(from))) => {
+                        Some(from.clone())
+                    }
+                    (None, Some(Restart::ByGtid | Restart::File(_)) | None) => None,
                 };
                 let (gtids, file) = (gtids.clone(), at.clone());
-                Position::Mariadb(MariadbPosition { gtids, file, restart })
+                Position::Mariadb(MariadbPosition { gtids, file, begun, restart })
             }
         }
+    }
+}
+
+/// The log was read up to `end`, unless that comes again.
+fn reach(file: &mut BinlogFile, again: &mut Option<BinlogFile>, end: &BinlogFile) {
+    if file.compare(end) != Some(Ordering::Greater) {
+        file.clone_from(end);
+        *again = None;
     }
 }
 

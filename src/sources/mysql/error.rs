@@ -117,6 +117,11 @@ pub enum SourceError {
     #[error("understand the GTID set `{text}`: {detail}")]
     GtidText { text: String, detail: &'static str },
 
+    #[error(
+        "begin the stream: XA transactions stay prepared and undecided for {waited_ms} ms: {names}"
+    )]
+    Undecided { names: String, waited_ms: u128 },
+
     // Running.
     #[error("stream from {endpoint}: another reader with server id {server_id} took our place")]
     Superseded { endpoint: String, server_id: u32, flavor: Flavor, source: Box<ServerError> },
@@ -212,6 +217,7 @@ impl Diagnose for SourceError {
             | Self::BeyondLog { .. }
             | Self::PositionTooLarge { .. }
             | Self::GtidText { .. }
+            | Self::Undecided { .. }
             | Self::Superseded { .. }
             | Self::Event { .. }
             | Self::Gap { .. } => Disposition::Stop,

@@ -117,6 +117,7 @@ impl Decoder {
         let moved = self.at.name != rotate.file;
         if moved {
             rotate.file.clone_into(&mut self.at.name);
+            self.begun = 0;
         }
         self.at.offset = rotate.offset;
         // The one that begins a connection says where that is, which is known.
@@ -133,7 +134,15 @@ impl Decoder {
         if self.group.is_some() {
             return Err(self.order("a new file", "inside a transaction"));
         }
-        Ok(())
+        // Made when the file was, and sent again where reading begins inside of it.
+        self.begun = event.header.timestamp;
+        let expected = self.expected.take_if(|(name, _)| *name == self.at.name);
+        match expected {
+            Some((_, begun)) if begun != self.begun => {
+                Err(DecodeError::BegunAnew { at: self.place() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     #[cold]
@@ -322,7 +331,7 @@ impl Decoder {
             op: Op::Truncate,
             before: None,
             after: None,
-            source: slots(&place(group, &self.at.name, event, 0), event.arena),
+            source: &slots(&place(group, &self.at.name, event, 0)),
             id: EventId { transaction: &group.name, ordinal },
             raw: event.whole,
         })

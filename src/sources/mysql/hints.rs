@@ -108,6 +108,10 @@ fn log_hint(error: &SourceError) -> Option<String> {
         SourceError::FileGone { oldest, .. } => format!("the oldest file is {oldest}: {NEW_SNAPSHOT}; then keep the log for longer: binlog_expire_logs_seconds"),
         SourceError::BeyondLog { .. } => format!("the log was reset or the server restored from a backup: {NEW_SNAPSHOT}"),
         SourceError::PositionTooLarge { .. } => format!("switch GTIDs on (gtid_mode = ON), with which places are not positions; here: {NEW_SNAPSHOT}"),
+        SourceError::Undecided { names, .. } => {
+            let first = names.split("; ").next().unwrap_or_default();
+            format!("decide them, then start again: XA COMMIT {first}; or XA ROLLBACK {first}; (XA RECOVER lists them; the log has their rows before the place where the stream is to begin)")
+        }
         SourceError::Superseded { server_id, flavor, .. } => format!("one pipeline runs once: stop the other process; if it is another pipeline or a replica with server id {server_id}, set `source.{}.server_id`", flavor.key()),
         SourceError::DumpRefused { source, .. } => return dump_hint(source),
         SourceError::Checksum { .. } => "if it is the same event again and again, its file is damaged: `mysqlbinlog --verify-binlog-checksum` on the server tells".to_owned(),
@@ -122,7 +126,8 @@ fn dump_hint(error: &ServerError) -> Option<String> {
         1236 if error.message.contains("max_allowed_packet") => {
             "SET GLOBAL max_allowed_packet = 1073741824;".to_owned()
         }
-        1236 if error.message.contains("purged") => "what is gone cannot be read: `tailwater offsets reset` and a new snapshot; then keep the log for longer: binlog_expire_logs_seconds".to_owned(),
+        1236 if error.message.contains("purged")
+            || error.message.contains("first log file name") => "what is gone cannot be read: `tailwater offsets reset` and a new snapshot; then keep the log for longer: binlog_expire_logs_seconds".to_owned(),
         _ => return None,
     })
 }

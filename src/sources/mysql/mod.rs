@@ -15,7 +15,7 @@
 //! `prepared` what waits for a decision. [`binlog`] reads the events; a `plan` reads the rows, with
 //! [`charset`], [`json`], `decimal` and `temporal` for the values.
 //!
-//! A snapshot begins at a [`moment`], and [`snapshot`] reads every table by [`select`]'s statement.
+//! A snapshot begins at a [`moment`] (`undecided`: what is prepared there), and [`snapshot`] reads every table by [`select`]'s statement.
 
 pub mod source;
 
@@ -70,6 +70,7 @@ mod scramble;
 mod stream;
 mod transactions;
 mod transport;
+mod undecided;
 
 mod done;
 mod follow;

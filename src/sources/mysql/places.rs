@@ -1,6 +1,8 @@
 //! Places in the log, between what the server says, what a checkpoint says and what is asked for.
 //! Pure.
 
+use std::cmp::Ordering;
+
 use super::dump::StartPoint;
 use super::error::SourceError;
 use super::log_point::LogPoint;
@@ -22,9 +24,9 @@ impl Numbering {
     pub(super) fn of_position(position: &Position) -> Self {
         match position {
             Position::Mysql(MysqlPosition { gtids: Some(_), .. }) => Self::MysqlGtids,
-            Position::Mysql(MysqlPosition { gtids: None, .. }) | Position::Postgres(_) => {
-                Self::MysqlFile
-            }
+            Position::Mysql(MysqlPosition { gtids: None, .. })
+            | Position::Postgres(_)
+            | Position::Mongodb(_) => Self::MysqlFile,
             Position::Mariadb(_) => Self::MariadbGtids,
         }
     }
@@ -81,20 +83,77 @@ pub(super) fn position(
     let server_uuid = facts.server_uuid.clone().unwrap_or_default();
     let refused = |detail| SourceError::GtidText { text: text.to_owned(), detail };
     Ok(match numbering {
-        Numbering::MysqlFile => {
-            Position::Mysql(MysqlPosition { server_uuid, gtids: None, file, restart: None })
-        }
+        Numbering::MysqlFile => Position::Mysql(MysqlPosition::new(server_uuid, None, file)),
         Numbering::MysqlGtids => {
             let gtids = text.parse().map_err(|_| refused("it is the server's own"))?;
-            Position::Mysql(MysqlPosition { server_uuid, gtids: Some(gtids), file, restart: None })
+            Position::Mysql(MysqlPosition::new(server_uuid, Some(gtids), file))
         }
         Numbering::MariadbGtids => {
             let gtids = text.parse();
             let gtids =
                 gtids.map_err(|_| refused("a GTID of MariaDB is domain-server-sequence"))?;
-            Position::Mariadb(MariadbPosition { gtids, file, restart: None })
+            Position::Mariadb(MariadbPosition::new(gtids, file))
         }
     })
+}
+
+/// The same place, but reading begins at an earlier one: of what lies between, only transactions
+/// that are prepared and not decided are kept, and the rest is passed over.
+pub(super) fn reading_from(at: Position, earlier: &Position) -> Position {
+    match (at, earlier) {
+        (Position::Mysql(at), Position::Mysql(earlier)) => {
+            Position::Mysql(match (&at.gtids, &earlier.gtids) {
+                (Some(gtids), Some(before)) => MysqlPosition {
+                    again: gtids.minus(before),
+                    gtids: Some(gtids.intersection(before)),
+                    ..at
+                },
+                _ if at.file == earlier.file => at,
+                _ => MysqlPosition { restart: Some(earlier.file.clone()), ..at },
+            })
+        }
+        (Position::Mariadb(at), Position::Mariadb(earlier)) => {
+            let restart = (at.gtids != earlier.gtids).then(|| earlier.gtids.clone());
+            Position::Mariadb(MariadbPosition { restart, ..at })
+        }
+        (at, _) => at,
+    }
+}
+
+/// A checkpoint's position as one on the server that we came to, which proved that it continues
+/// there. Places in files, but for the one that GTIDs are not used for, are of one server's log.
+///
+/// # Errors
+/// When it is the same server and its files have begun anew since.
+pub(super) fn on_server(
+    position: Position,
+    facts: &ServerFacts,
+    same_server: bool,
+) -> Result<Position, SourceError> {
+    let end = BinlogFile { name: facts.log_end.file.clone(), offset: facts.log_end.position };
+    let check = |file: &BinlogFile| match file.compare(&end) {
+        Some(Ordering::Greater) if same_server => Err(SourceError::BeyondLog {
+            file: file.name.clone(),
+            position: file.offset,
+            end: end.to_string(),
+        }),
+        Some(_) | None => Ok(()),
+    };
+    match position {
+        Position::Mysql(position) if position.gtids.is_some() => {
+            check(&position.file)?;
+            let server_uuid = facts.server_uuid.clone().unwrap_or_default();
+            let begun = if same_server { position.begun } else { 0 };
+            Ok(Position::Mysql(MysqlPosition { server_uuid, begun, ..position }))
+        }
+        Position::Mariadb(position) => {
+            check(&position.file)?;
+            let begun = if same_server { position.begun } else { 0 };
+            Ok(Position::Mariadb(MariadbPosition { begun, ..position }))
+        }
+        // The checks of a file's own place have looked at all of it.
+        Position::Mysql(_) | Position::Postgres(_) | Position::Mongodb(_) => Ok(position),
+    }
 }
 
 /// What to ask for to go on from a position, and the server that it is a place on, where it is one
@@ -113,7 +172,9 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
             (StartPoint::MariadbGtids(position.read_from().to_string()), None)
         }
         // Refused by `check_flavor`; nothing is at this place.
-        Position::Postgres(_) => (StartPoint::File { file: String::new(), position: 0 }, None),
+        Position::Postgres(_) | Position::Mongodb(_) => {
+            (StartPoint::File { file: String::new(), position: 0 }, None)
+        }
     }
 }
 
@@ -122,9 +183,13 @@ pub(super) fn start_point(position: &Position) -> (StartPoint, Option<&str>) {
 pub(super) fn check_flavor(position: &Position, flavor: Flavor) -> Result<(), SourceError> {
     match (position, flavor) {
         (Position::Mysql(_), Flavor::Mysql) | (Position::Mariadb(_), Flavor::Mariadb) => Ok(()),
-        (Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_), _) => {
-            Err(SourceError::ForeignPosition { position: position.clone(), flavor })
-        }
+        (
+            Position::Postgres(_)
+            | Position::Mysql(_)
+            | Position::Mariadb(_)
+            | Position::Mongodb(_),
+            _,
+        ) => Err(SourceError::ForeignPosition { position: position.clone(), flavor }),
     }
 }
 

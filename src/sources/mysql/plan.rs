@@ -120,9 +120,7 @@ fn wire_column<'a>(
         (None, Some(believed)) => arena.alloc_slice_fill_iter(
             believed.data_type.labels.iter().map(|label| &*arena.alloc_str(label)),
         ),
-        (None, None)
-            if matches!(column.column_type, column_type::ENUM | column_type::SET) =>
-        {
+        (None, None) if matches!(column.column_type, column_type::ENUM | column_type::SET) => {
             return Err("the log does not tell its labels");
         }
         (None, None) => &[],

@@ -23,6 +23,7 @@ use crate::value::Value;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
+    Boolean,
     Int8,
     UInt8,
     Int16,
@@ -163,6 +164,7 @@ impl Reading {
         let [high, low] = column.metadata.to_be_bytes();
         let digits = || Some(low).filter(|d| *d <= 6).ok_or("it has more than six fraction digits");
         Ok(match column.column_type {
+            t::TINY if *data_type == MysqlType::Boolean => Self::Boolean,
             t::TINY => signed(Self::Int8, Self::UInt8)?,
             t::SHORT => signed(Self::Int16, Self::UInt16)?,
             t::INT24 => signed(Self::Int24, Self::UInt24)?,
@@ -202,47 +204,64 @@ impl Reading {
         })
     }
 
-    #[inline]
     pub(crate) fn read<'a>(
         &self,
         reader: &mut Reader<'a>,
         arena: &'a Bump,
     ) -> Result<Value<'a>, Fault> {
-        Ok(match self {
-            Self::Int8 => Value::Int(i64::from(reader.u8()?.cast_signed())),
-            Self::UInt8 => Value::Int(i64::from(reader.u8()?)),
-            Self::Int16 => Value::Int(i64::from(reader.u16()?.cast_signed())),
-            Self::UInt16 => Value::Int(i64::from(reader.u16()?)),
+        let mut value = Value::Null;
+        self.read_into(reader, arena, &mut value)?;
+        Ok(value)
+    }
+
+    /// As [`Self::read`], to the value's place in its row: a value that is handed up in a `Result`
+    /// is copied before its bytes have left the processor's store buffer, and waits for them.
+    #[inline]
+    pub(crate) fn read_into<'a>(
+        &self,
+        reader: &mut Reader<'a>,
+        arena: &'a Bump,
+        out: &mut Value<'a>,
+    ) -> Result<(), Fault> {
+        match self {
+            Self::Boolean => *out = Value::Bool(reader.u8()? != 0),
+            Self::Int8 => *out = Value::Int(i64::from(reader.u8()?.cast_signed())),
+            Self::UInt8 => *out = Value::Int(i64::from(reader.u8()?)),
+            Self::Int16 => *out = Value::Int(i64::from(reader.u16()?.cast_signed())),
+            Self::UInt16 => *out = Value::Int(i64::from(reader.u16()?)),
             // The sign is the highest of 24 bits.
-            Self::Int24 => Value::Int(i64::from((reader.u24()? << 8).cast_signed() >> 8)),
-            Self::UInt24 => Value::Int(i64::from(reader.u24()?)),
-            Self::Int32 => Value::Int(i64::from(reader.u32()?.cast_signed())),
-            Self::UInt32 => Value::Int(i64::from(reader.u32()?)),
-            Self::Int64 => Value::Int(reader.u64()?.cast_signed()),
-            Self::UInt64 => Value::UInt(reader.u64()?),
-            Self::Float => Value::Float32(f32::from_bits(reader.u32()?)),
-            Self::Double => Value::Float64(f64::from_bits(reader.u64()?)),
-            Self::Decimal(shape) => decimal::value(reader.take(shape.n_bytes())?, *shape, arena)?,
-            Self::Date => temporal::date(reader.u24()?),
+            Self::Int24 => *out = Value::Int(i64::from((reader.u24()? << 8).cast_signed() >> 8)),
+            Self::UInt24 => *out = Value::Int(i64::from(reader.u24()?)),
+            Self::Int32 => *out = Value::Int(i64::from(reader.u32()?.cast_signed())),
+            Self::UInt32 => *out = Value::Int(i64::from(reader.u32()?)),
+            Self::Int64 => *out = Value::Int(reader.u64()?.cast_signed()),
+            Self::UInt64 => *out = Value::UInt(reader.u64()?),
+            Self::Float => *out = Value::Float32(f32::from_bits(reader.u32()?)),
+            Self::Double => *out = Value::Float64(f64::from_bits(reader.u64()?)),
+            Self::Decimal(shape) => {
+                *out = decimal::value(reader.take(shape.n_bytes())?, *shape, arena)?;
+            }
+            Self::Date => *out = temporal::date(reader.u24()?),
             Self::Time { digits } => {
                 let (whole, part) = (reader.take(3)?, reader.take(fraction_bytes(*digits))?);
-                temporal::time2(whole, part)?
+                *out = temporal::time2(whole, part)?;
             }
             Self::DateTime { digits } => {
-                let (whole, part) = (reader.take(5)?, reader.take(fraction_bytes(*digits))?);
-                temporal::datetime2(whole, part)?
+                let (whole, part) = (reader.array()?, reader.take(fraction_bytes(*digits))?);
+                *out = temporal::datetime2(whole, part)?;
             }
             Self::Timestamp { digits } => {
                 let seconds = u32::from_be_bytes(reader.array()?);
-                temporal::timestamp2(seconds, reader.take(fraction_bytes(*digits))?)?
+                *out = temporal::timestamp2(seconds, reader.take(fraction_bytes(*digits))?)?;
             }
             Self::Text { length, charset } => {
                 let bytes = length.take(reader)?;
-                Value::Text(charset.decode(bytes, arena).map_err(ValueError::from)?)
+                *out = Value::Text(charset.decode(bytes, arena).map_err(ValueError::from)?);
             }
-            Self::Bytes { length } => Value::Bytes(length.take(reader)?),
-            other => return other.read_rare(reader, arena),
-        })
+            Self::Bytes { length } => *out = Value::Bytes(length.take(reader)?),
+            other => *out = other.read_rare(reader, arena)?,
+        }
+        Ok(())
     }
 
     fn read_rare<'a>(&self, reader: &mut Reader<'a>, arena: &'a Bump) -> Result<Value<'a>, Fault> {
@@ -286,7 +305,7 @@ impl Reading {
                 let address = std::net::Ipv6Addr::from(fixed::<16>(reader)?);
                 Value::Text(bumpalo::format!(in arena, "{}", address).into_bump_str())
             }
-            _ => unreachable!("`read` reads the others"),
+            _ => unreachable!("`read_into` reads the others"),
         })
     }
 }

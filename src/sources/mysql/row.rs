@@ -114,18 +114,15 @@ impl<'p, 'a> RowWalk<'p, 'a> {
         let row = self.arena.alloc_slice_fill_copy(plan.columns.len(), missing);
         let nulls = self.reader.take(ones(present).div_ceil(8))?;
         let mut n_present = 0;
-        for (index, column) in plan.columns.iter().enumerate() {
+        for (index, (column, out)) in plan.columns.iter().zip(row.iter_mut()).enumerate() {
             if !bit(present, index) {
                 continue;
             }
-            row[index] = if bit(nulls, n_present) {
-                Value::Null
-            } else {
-                match column.reading.read(&mut self.reader, self.arena) {
-                    Ok(value) => value,
-                    Err(fault) => self.failed(index, fault)?,
-                }
-            };
+            if bit(nulls, n_present) {
+                *out = Value::Null;
+            } else if let Err(fault) = column.reading.read_into(&mut self.reader, self.arena, out) {
+                *out = self.failed(index, fault)?;
+            }
             n_present += 1;
         }
         Ok(row)

@@ -13,7 +13,7 @@ use crate::sources::mysql::follow::place;
 use crate::sources::mysql::group::{Fate, Group};
 use crate::sources::mysql::prepared::Kept;
 use crate::sources::mysql::row::{RowChange, RowWalk};
-use crate::sources::mysql::source_block::slots;
+use crate::sources::mysql::source_block::{set_row, slots};
 use crate::sources::mysql::table_maps::Relation;
 use crate::sources::{BoxError, ChangeHandler, Undecodable};
 
@@ -114,19 +114,21 @@ impl Decoder {
             return Err(DecodeError::ColumnCount { at, table, expected, found }.into());
         }
         let mut walk = RowWalk::new(plan, rows, event.arena);
+        let mut source = slots(&place(group, file, event, 0));
         let mut row = 0;
         loop {
             let next = walk.next().map_err(|source| {
                 let (at, table) = (error(), plan.name.clone());
                 DecodeError::Rows { at, table, source }
             })?;
-            let Some(RowChange { op, raw, images }) = next else { return Ok(()) };
-            let id = EventId { transaction: &group.name, ordinal: group.n_changes };
+            let Some(RowChange { op, raw, images }) = next else { break };
+            let ordinal = group.n_changes + u64::from(row);
+            let id = EventId { transaction: &group.name, ordinal };
             match images {
                 Ok(images) => {
-                    let source = slots(&place(group, file, event, row), event.arena);
+                    set_row(&mut source, row);
                     let (table, before, after) = (&plan.table, images.before, images.after);
-                    out.change(&Change { table, op, before, after, source, id, raw })?;
+                    out.change(&Change { table, op, before, after, source: &source, id, raw })?;
                 }
                 Err((column, source)) => {
                     let column = plan.column_name(column).to_owned();
@@ -135,10 +137,11 @@ impl Decoder {
                     out.undecodable(Undecodable { table, id, raw, error })?;
                 }
             }
-            group.handed_on = true;
-            group.n_changes += 1;
             row += 1;
         }
+        group.handed_on |= row > 0;
+        group.n_changes += u64::from(row);
+        Ok(())
     }
 }
 

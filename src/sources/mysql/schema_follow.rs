@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bumpalo::Bump;
-
 use crate::change::{EventId, SchemaChange};
 use crate::offsets::position::BinlogFile;
 use crate::schema::definition::{TableChange, TableChangeKind};
@@ -98,7 +96,7 @@ impl Decoder {
         for (ordinal, effect) in (0..).zip(&effects) {
             let place = place(group, &self.at.name, event, 0);
             let id = EventId { transaction: &group.name, ordinal };
-            self.announce(effect, text, (&place, id), (event.arena, &mut *out))?;
+            self.announce(effect, text, (&place, id), &mut *out)?;
         }
         Ok(())
     }
@@ -109,7 +107,7 @@ impl Decoder {
         effect: &Effect,
         text: &str,
         (place, id): (&Place<'_>, EventId<'_>),
-        (arena, out): (&Bump, Out<'_>),
+        out: Out<'_>,
     ) -> Result<(), BoxError> {
         let is_captured = |name: &TableName| self.filter.matches(&name.database, &name.table);
         let dropped;
@@ -128,9 +126,15 @@ impl Decoder {
                     return Ok(());
                 }
                 let layout = self.tables.layout(name, None);
-                let (source, database) = (slots(place, arena), name.as_str());
-                let change =
-                    SchemaChange { layout: &layout, source, database, ddl: text, tables: &[], id };
+                let (source, database) = (slots(place), name.as_str());
+                let change = SchemaChange {
+                    layout: &layout,
+                    source: &source,
+                    database,
+                    ddl: text,
+                    tables: &[],
+                    id,
+                };
                 return out.schema_change(&change);
             }
         };
@@ -142,17 +146,20 @@ impl Decoder {
         let known = change.definition.is_some() || kind == TableChangeKind::Drop;
         let tables = if known { std::slice::from_ref(&change) } else { &[] };
         let layout = self.tables.layout(&name.database, Some(&name.table));
-        let (source, database) = (slots(place, arena), name.database.as_str());
-        out.schema_change(&SchemaChange { layout: &layout, source, database, ddl, tables, id })
+        let (source, database) = (slots(place), name.database.as_str());
+        out.schema_change(&SchemaChange {
+            layout: &layout,
+            source: &source,
+            database,
+            ddl,
+            tables,
+            id,
+        })
     }
 
     /// The definitions that a snapshot begins with, as Debezium writes them: whatever was there
     /// before is dropped, and made anew.
-    pub(super) fn announce_snapshot(
-        &mut self,
-        arena: &Bump,
-        out: Out<'_>,
-    ) -> Result<(), BoxError> {
+    pub(super) fn announce_snapshot(&mut self, out: Out<'_>) -> Result<(), BoxError> {
         let Some(snapshot) = self.with.announced.take().filter(|_| self.include_schema_changes)
         else {
             return Ok(());
@@ -171,13 +178,21 @@ impl Decoder {
         };
         let transaction = format!("snapshot-{file}:{offset}");
         let mut ordinal = 0;
-        let mut hand_on = |database: &str, table: Option<&str>, ddl: &str, change: Option<TableChange>| {
-            let layout = self.tables.layout(database, table);
-            let id = EventId { transaction: &transaction, ordinal };
-            ordinal += 1;
-            let (source, tables) = (slots(&place, arena), change.as_slice());
-            out.schema_change(&SchemaChange { layout: &layout, source, database, ddl, tables, id })
-        };
+        let mut hand_on =
+            |database: &str, table: Option<&str>, ddl: &str, change: Option<TableChange>| {
+                let layout = self.tables.layout(database, table);
+                let id = EventId { transaction: &transaction, ordinal };
+                ordinal += 1;
+                let (source, tables) = (slots(&place), change.as_slice());
+                out.schema_change(&SchemaChange {
+                    layout: &layout,
+                    source: &source,
+                    database,
+                    ddl,
+                    tables,
+                    id,
+                })
+            };
         let (charset, collation) = (&definitions.server_charset, &definitions.server_collation);
         let set = format!("SET character_set_server={charset}, collation_server={collation}");
         hand_on("", None, &set, None)?;
@@ -188,9 +203,8 @@ impl Decoder {
             hand_on(&name.database, Some(&name.table), &ddl, Some(change))?;
         }
         for database in &definitions.databases {
-            let of_it = |table: &&super::definitions::Definition| {
-                table.name.database == database.name
-            };
+            let of_it =
+                |table: &&super::definitions::Definition| table.name.database == database.name;
             if !definitions.tables.iter().any(|table| of_it(&table)) {
                 continue;
             }

@@ -178,8 +178,7 @@ impl Schemas {
     ) -> Result<Self, SchemaHistoryError> {
         let mut schemas = Self::empty(settings);
         for (name, text) in history.iter() {
-            let damaged =
-                |source| SchemaHistoryError::Damaged { entry: name.to_owned(), source };
+            let damaged = |source| SchemaHistoryError::Damaged { entry: name.to_owned(), source };
             if name == META {
                 schemas.meta = serde_json::from_str(text).map_err(damaged)?;
                 if schemas.meta.format > FORMAT {
@@ -193,7 +192,10 @@ impl Schemas {
             if !schemas.is_captured(&name) {
                 schemas.strangers.push_back(name.clone());
             }
-            schemas.tables.insert(name, model.map_or(Belief::Unknown, |model| Belief::Known(Arc::new(model))));
+            schemas.tables.insert(
+                name,
+                model.map_or(Belief::Unknown, |model| Belief::Known(Arc::new(model))),
+            );
         }
         schemas.history = history.clone();
         Ok(schemas)
@@ -306,9 +308,7 @@ impl Schemas {
                 let like = self.name(like, statement);
                 self.known(&like).map(|model| (**model).clone())
             }
-            None => {
-                create.model(self.meta.databases.get(&name.database).map(String::as_str))
-            }
+            None => create.model(self.meta.databases.get(&name.database).map(String::as_str)),
         };
         let model = model.map(Arc::new);
         self.believe(name.clone(), model.clone().map_or(Belief::Unknown, Belief::Known));

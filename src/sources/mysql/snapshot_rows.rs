@@ -247,7 +247,7 @@ impl SnapshotRows {
                 op: Op::Read,
                 before: None,
                 after: Some(row),
-                source: slots(&place, context.arena),
+                source: &slots(&place),
                 id,
                 raw: payload,
             }),

@@ -32,6 +32,7 @@ use super::session::{After, LaterStream, MysqlSession, Phase, StreamPhase};
 use super::settings::{ConnectSettings, Flavor};
 use super::snapshot_rows::{SnapshotDecoder, SnapshotFacts, SnapshotRows};
 use super::source_block::SourceConstants;
+use super::undecided;
 use crate::config::{MysqlConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::Position;
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
@@ -145,7 +146,12 @@ impl MysqlSource {
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
         let end = places::position(&places::log_end(&server.facts), &server.facts, numbering)?;
         server.connection.close().await;
-        Ok(self.checkpoint(&server.facts, None, end, (SnapshotState::Intended, SchemaHistory::default())))
+        Ok(self.checkpoint(
+            &server.facts,
+            None,
+            end,
+            (SnapshotState::Intended, SchemaHistory::default()),
+        ))
     }
 
     fn schema_settings(&self, facts: &ServerFacts) -> SchemaSettings {
@@ -200,7 +206,10 @@ impl MysqlSource {
         let (start, server_uuid) = places::start_point(&from);
         let Server { connection, facts, .. } = server;
         match lineage::check(connection, facts, server_uuid, start).await {
-            Ok(start) => Ok(Some((from, start))),
+            Ok(start) => {
+                let same_server = checkpoint.identity == identity(self.flavor, facts);
+                Ok(Some((places::on_server(from, facts, same_server)?, start)))
+            }
             Err(error @ (SourceError::Purged { .. } | SourceError::FileGone { .. }))
                 if checkpoint.snapshot == SnapshotState::Running =>
             {
@@ -217,12 +226,15 @@ impl MysqlSource {
 
     /// `no_data`: the log's present end.
     async fn at_the_end(&self, mut server: Server) -> Result<Plan, BoxError> {
+        let earlier = undecided::place(&mut server.connection).await?;
         let found = moment::end_of_log(&mut server.connection, &self.config.tables).await?;
         let (point, definitions) = found;
         let settings = self.schema_settings(&server.facts);
         let schemas = Schemas::of_definitions(settings, &definitions);
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
-        let from = places::position(&point, &server.facts, numbering)?;
+        let earlier = places::position(&earlier, &server.facts, numbering)?;
+        let at = places::position(&point, &server.facts, numbering)?;
+        let from = places::reading_from(at, &earlier);
         let (start, _) = places::start_point(&from);
         tracing::info!(position = %from, "streaming from the log's present end");
         Ok(Plan {
@@ -242,7 +254,8 @@ impl MysqlSource {
         server: Server,
         past: Option<(Position, StartPoint, Schemas)>,
     ) -> Result<Plan, BoxError> {
-        let Server { connection, facts, dump } = server;
+        let Server { mut connection, facts, dump } = server;
+        let earlier = undecided::place(&mut connection).await?;
         // Idle for hours, it would only be a connection to lose.
         connection.close().await;
         let connect = ConnectSettings::of(self.flavor, &self.config);
@@ -255,6 +268,7 @@ impl MysqlSource {
         let moment = moment::find(&settings).await?;
         let numbering = places::numbering(self.flavor, &self.config, &facts)?;
         let at = places::position(&moment.point, &facts, numbering)?;
+        let at = places::reading_from(at, &places::position(&earlier, &facts, numbering)?);
         let (from, start, schemas) = match past {
             // What was believed there, not what is now.
             Some((from, start, schemas)) if self.snapshot.mode == SnapshotMode::Initial => {
@@ -310,7 +324,7 @@ impl MysqlSource {
             identity: identity(self.flavor, facts),
             snapshot,
             position,
-            schemas: schemas,
+            schemas,
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -332,6 +346,7 @@ impl MysqlSource {
             },
             filter: self.config.tables.clone(),
             json_form: JsonForm::default(),
+            tinyint1: self.config.tinyint1,
             include_query: false,
             include_schema_changes: self.config.include_schema_changes,
             resume_from: from.clone(),

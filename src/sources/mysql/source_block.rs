@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bumpalo::Bump;
-
 use crate::schema::{SourceField, SourceFieldKind, SourceFieldValue, SourceLayout};
 use crate::sources::mysql::settings::Flavor;
 use crate::value::{OwnedValue, Value};
@@ -94,9 +92,11 @@ pub struct Place<'a> {
     pub query: Option<&'a str>,
 }
 
-/// The slots of a change, in the arena.
+pub type Slots<'a> = [Value<'a>; N_SLOTS];
+
+/// The slots of a change.
 #[must_use]
-pub fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
+pub fn slots<'a>(place: &Place<'a>) -> Slots<'a> {
     let text = |text: Option<&'a str>| text.map_or(Value::Null, Value::Text);
     let mut slots = [Value::Null; N_SLOTS];
     slots[TS_MS] = Value::Int(place.ts_us.div_euclid(1000));
@@ -107,10 +107,16 @@ pub fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
     slots[GTID] = text(place.gtid);
     slots[FILE] = Value::Text(place.file);
     slots[POS] = Value::Int(place.pos.cast_signed());
-    slots[ROW] = Value::Int(i64::from(place.row));
+    set_row(&mut slots, place.row);
     slots[THREAD] = place.thread.map_or(Value::Null, |thread| Value::Int(i64::from(thread)));
     slots[QUERY] = text(place.query);
-    arena.alloc_slice_copy(&slots)
+    slots
+}
+
+/// Makes the slots of one row of an event those of another one: they differ in nothing else.
+#[inline]
+pub fn set_row(slots: &mut Slots<'_>, row: u32) {
+    slots[ROW] = Value::Int(i64::from(row));
 }
 
 #[cfg(test)]
@@ -125,7 +131,6 @@ mod tests {
             topic_prefix: "p".to_owned(),
         };
         let layout = constants.layout("shop", Some("t"));
-        let arena = Bump::new();
         let place = Place {
             ts_us: 1_795_181_349_849_809,
             snapshot: marker::NONE,
@@ -137,7 +142,7 @@ mod tests {
             thread: Some(133),
             query: None,
         };
-        let slots = slots(&place, &arena);
+        let slots = slots(&place);
         let found: Vec<_> = layout
             .fields
             .iter()

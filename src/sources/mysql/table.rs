@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::config::Tinyint1Mode;
 use crate::schema::{Column, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::BoxError;
 use crate::sources::mysql::catalog::{Catalog, ColumnFacts, DefaultText, TableFacts};
@@ -46,6 +47,7 @@ pub struct WireTable<'a> {
 #[derive(Debug)]
 pub struct Tables {
     constants: SourceConstants,
+    tinyint1: Tinyint1Mode,
     next_version: u32,
     /// By database and table.
     current: HashMap<(String, String), Arc<Table>>,
@@ -61,8 +63,16 @@ struct Known<'a> {
 
 impl Tables {
     #[must_use]
-    pub fn new(constants: SourceConstants) -> Self {
-        Self { constants, next_version: 0, current: HashMap::new() }
+    pub fn new(constants: SourceConstants, tinyint1: Tinyint1Mode) -> Self {
+        Self { constants, tinyint1, next_version: 0, current: HashMap::new() }
+    }
+
+    /// The type as its values are read.
+    fn chosen(&self, data_type: MysqlType, declared: &str) -> MysqlType {
+        match self.tinyint1 {
+            Tinyint1Mode::Number => data_type,
+            Tinyint1Mode::Boolean => data_type.with_booleans(declared),
+        }
     }
 
     /// The `source` block of a table, or of a database as a whole.
@@ -80,6 +90,7 @@ impl Tables {
             let Some(data_type) = column.data_type.clone() else {
                 return Err(TableError::unknown_type(facts, column));
             };
+            let data_type = self.chosen(data_type, &column.declared);
             let (name, default) = (column.name.as_str(), &column.default);
             Ok(Known { name, data_type, nullable: column.nullable, default })
         });
@@ -104,9 +115,12 @@ impl Tables {
             let believed = facts.and_then(|facts| {
                 facts.columns.iter().find(|believed| believed.name == column.name)
             });
-            columns.push(
-                known(column, believed).ok_or_else(|| TableError::unknown_code(wire, column))?,
-            );
+            let known = known(column, believed);
+            let mut known = known.ok_or_else(|| TableError::unknown_code(wire, column))?;
+            if let Some(believed) = believed {
+                known.data_type = self.chosen(known.data_type, &believed.declared);
+            }
+            columns.push(known);
         }
         let key = match wire.primary_key {
             // A primary key of now did not exist then.

@@ -65,9 +65,9 @@ pub(crate) fn date(number: u32) -> Value<'static> {
 
 /// DATETIME(n): five bytes and a fraction (`my_datetime_packed_from_binary`).
 #[inline]
-pub(crate) fn datetime2(whole: &[u8], part: &[u8]) -> Result<Value<'static>, ValueError> {
+pub(crate) fn datetime2(whole: [u8; 5], part: &[u8]) -> Result<Value<'static>, ValueError> {
     const OFFSET: i64 = 0x80_0000_0000;
-    let packed = big_endian(whole) - OFFSET;
+    let packed = big_endian(&whole) - OFFSET;
     if packed < 0 {
         return Err(ValueError::Malformed("a DATETIME"));
     }
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(timestamp2(u32::MAX, &[]), Ok(Value::TimestampTz(4_294_967_295 * SECOND)));
         assert_eq!(datetime(0), Ok(Value::NoSuchDate));
         assert_eq!(datetime(19_700_101_000_001), Ok(Value::Timestamp(SECOND)));
-        assert_eq!(datetime2(&[0x80, 0, 0, 0, 0], &[]), Ok(Value::NoSuchDate));
-        assert!(datetime2(&[0, 0, 0, 0, 1], &[]).is_err());
+        assert_eq!(datetime2([0x80, 0, 0, 0, 0], &[]), Ok(Value::NoSuchDate));
+        assert!(datetime2([0, 0, 0, 0, 1], &[]).is_err());
     }
 }

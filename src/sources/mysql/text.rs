@@ -30,6 +30,7 @@ pub fn read<'a>(
     arena: &'a Bump,
 ) -> Result<Value<'a>, TextError> {
     Ok(match data_type {
+        MysqlType::Boolean => Value::Bool(number::<i16>(text, "an integer")? != 0),
         MysqlType::TinyInt { .. }
         | MysqlType::SmallInt { .. }
         | MysqlType::MediumInt { .. }

@@ -15,6 +15,8 @@ use crate::sources::mysql::quoted;
 /// A column's type, as far as it decides about values and schemas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MysqlType {
+    /// TINYINT(1) where the operator wants it so: neither log nor catalogue knows the type.
+    Boolean,
     TinyInt {
         unsigned: bool,
     },
@@ -241,10 +243,21 @@ impl MysqlType {
         same.then(|| declared.clone())
     }
 
+    /// As [`MysqlType::Boolean`], where that is what was declared: the width is kept for this alone
+    /// (<https://dev.mysql.com/doc/refman/8.4/en/numeric-type-syntax.html>).
+    #[must_use]
+    pub fn with_booleans(self, declared: &str) -> Self {
+        match self {
+            Self::TinyInt { .. } if declared.starts_with("tinyint(1)") => Self::Boolean,
+            other => other,
+        }
+    }
+
     /// The type in a table's schema.
     #[must_use]
     pub fn column_type(&self) -> ColumnType {
         match self {
+            Self::Boolean => ColumnType::Bool,
             Self::TinyInt { .. } | Self::SmallInt { unsigned: false } => ColumnType::Int16,
             Self::SmallInt { unsigned: true }
             | Self::MediumInt { .. }

@@ -412,7 +412,10 @@ impl Decode for Decoder {
                     snapshot.end(&mut context)?;
                 }
                 self.reported = self.reported.max(point);
-                out.progress(Progress::SnapshotComplete(self.position(point), SchemaHistory::default()));
+                out.progress(Progress::SnapshotComplete(
+                    self.position(point),
+                    SchemaHistory::default(),
+                ));
                 Ok(())
             }
         }

@@ -217,7 +217,8 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::NoSuchDate
         | Value::Point { .. }
         | Value::Geometry { .. }
-        | Value::Array(_) => return None,
+        | Value::Array(_)
+        | Value::UpdateDescription(_) => return None,
     })
 }
 

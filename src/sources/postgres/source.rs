@@ -90,7 +90,7 @@ impl Past<'_> {
     fn of<'a>(checkpoint: &'a Checkpoint, system_id: &str) -> Result<Past<'a>, SourceError> {
         match &checkpoint.position {
             Position::Postgres(position) => Ok(Past { position, checkpoint }),
-            other @ (Position::Mysql(_) | Position::Mariadb(_)) => {
+            other @ (Position::Mysql(_) | Position::Mariadb(_) | Position::Mongodb(_)) => {
                 Err(SourceError::ForeignPosition {
                     position: other.clone(),
                     system_id: system_id.to_owned(),

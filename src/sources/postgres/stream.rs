@@ -351,12 +351,13 @@ impl Stream {
             Position::Postgres(position) if position.system_id == self.settings.system_id => {
                 self.feedback.confirm(position.lsn)
             }
-            other @ (Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_)) => {
-                Err(SourceError::ForeignPosition {
-                    position: other.clone(),
-                    system_id: self.settings.system_id.clone(),
-                })
-            }
+            other @ (Position::Postgres(_)
+            | Position::Mysql(_)
+            | Position::Mariadb(_)
+            | Position::Mongodb(_)) => Err(SourceError::ForeignPosition {
+                position: other.clone(),
+                system_id: self.settings.system_id.clone(),
+            }),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::support::tailwater::{Ended, Setup, exit};
 use crate::support::{eventually, seconds};
 
 /// A database with one table of one row.
-fn database(server: &Server, name: &str) -> String {
+pub(super) fn database(server: &Server, name: &str) -> String {
     let database = server.database(name);
     server.run(&format!("create table {database}.t (id int primary key, v varchar(9))"));
     server.run(&format!("insert into {database}.t values (1, 'a')"));
@@ -22,12 +22,12 @@ fn ops(ended: &Ended) -> String {
 }
 
 /// What a server is, and how places in its log are named.
-fn all() -> [(&'static Server, &'static str); 3] {
+pub(super) fn all() -> [(&'static Server, &'static str); 3] {
     let (mysql, mariadb) = (Server::shared(Kind::Mysql), Server::shared(Kind::Mariadb));
     [(mysql, "gtid"), (mysql, "file"), (mariadb, "auto")]
 }
 
-fn setup(server: &Server, database: &str, position: &str) -> Setup {
+pub(super) fn setup(server: &Server, database: &str, position: &str) -> Setup {
     let mut setup = Setup::mysql(server, database);
     setup.set(&format!("source.{}.position", server.kind.name()), position);
     setup

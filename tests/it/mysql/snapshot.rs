@@ -64,7 +64,7 @@ fn take(
         flavor: flavor(server.kind),
         topic_prefix: prefix.to_owned(),
     };
-    let mut tables = Tables::new(constants);
+    let mut tables = Tables::new(constants, tailwater::config::Tinyint1Mode::Number);
     let mut rows = Some(SnapshotRows::new(facts, "server"));
     for batch in &batches {
         let arena = Bump::new();
@@ -167,8 +167,10 @@ fn the_snapshot_of_the_golden_tables_is_debeziums() {
         }
         let topics = Arc::new(Topics::default());
         let options = EncodeOptions {
+            connector: "postgresql",
             topic_prefix: prefix.to_owned(),
             format: Format::Json { schemas: true },
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: false,
             context_headers: false,

@@ -73,7 +73,11 @@ fn what_contradicts_is_refused() {
         ("int", map(t::LONG, &[], true, &[1, 1, 0x80]), "one of the two is unsigned"),
         ("int", map(t::LONGLONG, &[], true, &[]), "it is stored as another type"),
         ("varchar(10)", map(t::VARCHAR, &[44, 0], true, &[]), LENGTH),
-        ("varchar(10)", map(t::VARCHAR, &[40, 0], true, &[2, 1, 8]), "it has another character set"),
+        (
+            "varchar(10)",
+            map(t::VARCHAR, &[40, 0], true, &[2, 1, 8]),
+            "it has another character set",
+        ),
         ("char(10)", map(t::VARCHAR, &[40, 0], true, &[]), "it is stored as another type"),
         ("text", map(t::BLOB, &[3], true, &[]), LENGTH),
         ("decimal(10,2)", map(t::NEWDECIMAL, &[10, 3], true, &[]), "it is stored as another type"),

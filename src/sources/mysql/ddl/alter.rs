@@ -17,15 +17,39 @@ pub(super) enum Place {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    AddColumn { column: ColumnDef, place: Place, if_not_exists: bool },
+    AddColumn {
+        column: ColumnDef,
+        place: Place,
+        if_not_exists: bool,
+    },
     /// CHANGE, and MODIFY where the name stays. `None`: where it is.
-    Change { old: String, column: ColumnDef, place: Option<Place>, if_exists: bool },
-    RenameColumn { from: String, to: String },
-    DropColumn { column: String, if_exists: bool },
-    SetDefault { column: String, default: DefaultSpec },
+    Change {
+        old: String,
+        column: ColumnDef,
+        place: Option<Place>,
+        if_exists: bool,
+    },
+    RenameColumn {
+        from: String,
+        to: String,
+    },
+    DropColumn {
+        column: String,
+        if_exists: bool,
+    },
+    SetDefault {
+        column: String,
+        default: DefaultSpec,
+    },
     AddIndex(IndexDef),
-    RenameIndex { from: String, to: String },
-    DropIndex { name: String, if_exists: bool },
+    RenameIndex {
+        from: String,
+        to: String,
+    },
+    DropIndex {
+        name: String,
+        if_exists: bool,
+    },
     /// A unique index, or something that is nothing to rows.
     DropConstraint(String),
     /// Of every text that the table has.

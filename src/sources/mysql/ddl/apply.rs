@@ -43,9 +43,8 @@ pub(super) fn create(
 pub(super) fn alter(before: &TableModel, actions: &[Action]) -> Option<TableModel> {
     let mut work = Work::new(TableModel { origin: Origin::Statement, ..before.clone() });
     // The old indexes go first: a new one may have the name of an old one.
-    let drops = |action: &&Action| {
-        matches!(action, Action::DropIndex { .. } | Action::DropConstraint(_))
-    };
+    let drops =
+        |action: &&Action| matches!(action, Action::DropIndex { .. } | Action::DropConstraint(_));
     for action in actions.iter().filter(drops) {
         work.action(action)?;
     }

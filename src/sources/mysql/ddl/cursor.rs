@@ -88,11 +88,9 @@ impl<'t> Cursor<'t> {
         match self.next()? {
             Token::Word(word) => Some(word.to_owned()),
             Token::Name(name) => Some(name),
-            Token::Text(_)
-            | Token::Number(_)
-            | Token::Bits(_)
-            | Token::Hex(_)
-            | Token::Sign(_) => None,
+            Token::Text(_) | Token::Number(_) | Token::Bits(_) | Token::Hex(_) | Token::Sign(_) => {
+                None
+            }
         }
     }
 

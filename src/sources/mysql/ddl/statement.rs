@@ -14,11 +14,24 @@ pub enum Ddl {
     Alter(AlterTable),
     /// In this order.
     Rename(Vec<(Name, Name)>),
-    Drop { tables: Vec<Name>, if_exists: bool },
-    CreateDatabase { name: String, if_not_exists: bool, charset: DatabaseCharset },
+    Drop {
+        tables: Vec<Name>,
+        if_exists: bool,
+    },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+        charset: DatabaseCharset,
+    },
     /// `None`: the default database.
-    AlterDatabase { name: Option<String>, charset: DatabaseCharset },
-    DropDatabase { name: String, if_exists: bool },
+    AlterDatabase {
+        name: Option<String>,
+        charset: DatabaseCharset,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
     /// Nothing that rows depend on.
     Elsewhere,
     /// Not understood. The table, where the statement says so in its first words.
@@ -107,19 +120,39 @@ impl Ddl {
         if dialect.mode.is_oracle(dialect.flavor) {
             return read(target).unwrap_or(Self::Unknown(Target::Anything));
         }
-        read(statement)
-            .or_else(|| read(target))
-            .unwrap_or(Self::Unknown(Target::Anything))
+        read(statement).or_else(|| read(target)).unwrap_or(Self::Unknown(Target::Anything))
     }
 }
 
 /// Objects that no row depends on.
 const ELSEWHERE: [&str; 18] = [
-    "USER", "ROLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SERVER", "TABLESPACE",
-    "LOGFILE", "UNDO", "RESOURCE", "INSTANCE", "AGGREGATE", "DEFINER", "SQL", "LIBRARY", "PACKAGE",
+    "USER",
+    "ROLE",
+    "VIEW",
+    "PROCEDURE",
+    "FUNCTION",
+    "TRIGGER",
+    "EVENT",
+    "SERVER",
+    "TABLESPACE",
+    "LOGFILE",
+    "UNDO",
+    "RESOURCE",
+    "INSTANCE",
+    "AGGREGATE",
+    "DEFINER",
+    "SQL",
+    "LIBRARY",
+    "PACKAGE",
 ];
 
 fn statement(cursor: &mut Cursor<'_>) -> Option<Ddl> {
+    // MariaDB's variables for one statement.
+    if cursor.words(&["SET", "STATEMENT"]) {
+        while !cursor.word("FOR") {
+            cursor.next()?;
+        }
+    }
     let administers = ["GRANT", "REVOKE", "SET", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK"];
     if cursor.is_any(&administers) || cursor.is_any(&["INSTALL", "UNINSTALL", "USE"]) {
         return Some(Ddl::Elsewhere);
@@ -266,7 +299,8 @@ fn drop_something(cursor: &mut Cursor<'_>) -> Option<Ddl> {
         let actions = vec![action];
         return Some(Ddl::Alter(AlterTable { name, if_exists: false, new_name: None, actions }));
     }
-    if !cursor.any(&["TABLE", "TABLES"]) {
+    // A sequence of MariaDB is a table.
+    if !cursor.any(&["TABLE", "TABLES", "SEQUENCE"]) {
         return None;
     }
     let if_exists = cursor.if_exists();
@@ -286,8 +320,13 @@ fn drop_something(cursor: &mut Cursor<'_>) -> Option<Ddl> {
 fn target(cursor: &mut Cursor<'_>) -> Option<Ddl> {
     let name = if cursor.word("CREATE") {
         cursor.words(&["OR", "REPLACE"]);
-        cursor.must("TABLE")?;
+        if !cursor.any(&["TABLE", "SEQUENCE"]) {
+            return None;
+        }
         cursor.words(&["IF", "NOT", "EXISTS"]);
+        cursor.table()?
+    } else if cursor.words(&["ALTER", "SEQUENCE"]) {
+        cursor.if_exists();
         cursor.table()?
     } else {
         cursor.must("ALTER")?;
@@ -296,7 +335,8 @@ fn target(cursor: &mut Cursor<'_>) -> Option<Ddl> {
     // What it renames the table to is not known either.
     let mut renames = false;
     while let Some(token) = cursor.peek() {
-        renames |= matches!(token, super::tokens::Token::Word(w) if w.eq_ignore_ascii_case("RENAME"));
+        renames |=
+            matches!(token, super::tokens::Token::Word(w) if w.eq_ignore_ascii_case("RENAME"));
         cursor.next();
     }
     if renames {

@@ -74,17 +74,14 @@ fn tables_are_read_as_servers_show_them() {
             "create table if not exists d.t(id serial, n dec(8,2) default 12.5, b bool default true, \
              x char(5) character set binary, d double precision unique key, y bit default 1, \
              primary key using btree (n, id desc)) charset latin1",
-            "id bigint unsigned auto; n decimal(8,2) =12.50; b tinyint? =1; x binary(5)?; \
+            "id bigint unsigned auto; n decimal(8,2) =12.50; b tinyint(1)? =1; x binary(5)?; \
              d double?; y bit(1)? =b'1'; id!(id); d!(d); PRIMARY(n,id)",
         ),
         (
             "CREATE TABLE t (a int, unique (a), unique (a), key (b), b int not null references o(i))",
             "a int?; b int; a!(a); a_2!(a); b(b)",
         ),
-        (
-            "CREATE TABLE `t_sel` (\n  `a` int NOT NULL DEFAULT '0'\n) START TRANSACTION",
-            "a int =0",
-        ),
+        ("CREATE TABLE `t_sel` (\n  `a` int NOT NULL DEFAULT '0'\n) START TRANSACTION", "a int =0"),
     ] {
         assert_eq!(shown(&created(text)), expected, "{text}");
     }
@@ -95,9 +92,14 @@ fn tables_are_altered() {
     for (actions, expected) in [
         (
             "ADD d date, ADD COLUMN e int FIRST, ADD f int AFTER a",
-            Some("e int?; id int; a varchar(10) utf8mb4?; f int?; b int =5; c text utf8mb4?; d date?"),
+            Some(
+                "e int?; id int; a varchar(10) utf8mb4?; f int?; b int =5; c text utf8mb4?; d date?",
+            ),
         ),
-        ("ADD (d int, e int)", Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; d int?; e int?")),
+        (
+            "ADD (d int, e int)",
+            Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; d int?; e int?"),
+        ),
         ("DROP a, DROP COLUMN c", Some("id int; b int =5; PRIMARY(id); kb(b)")),
         (
             "CHANGE a aa bigint unsigned not null, MODIFY c varchar(5) character set latin1 FIRST",
@@ -105,21 +107,34 @@ fn tables_are_altered() {
         ),
         (
             "RENAME COLUMN a TO b, RENAME COLUMN b TO a",
-            Some("id int; b varchar(10) utf8mb4?; a int =5; c text utf8mb4?; PRIMARY(id); ua!(b); kb(a)"),
+            Some(
+                "id int; b varchar(10) utf8mb4?; a int =5; c text utf8mb4?; PRIMARY(id); ua!(b); kb(a)",
+            ),
         ),
         (
             "DROP PRIMARY KEY, ADD PRIMARY KEY (a, b), DROP INDEX ua, ADD UNIQUE INDEX (b)",
-            Some("id int; a varchar(10) utf8mb4; b int =5; c text utf8mb4?; kb(b); PRIMARY(a,b); b!(b)"),
+            Some(
+                "id int; a varchar(10) utf8mb4; b int =5; c text utf8mb4?; kb(b); PRIMARY(a,b); b!(b)",
+            ),
         ),
         (
             "ALTER b DROP DEFAULT, ALTER COLUMN a SET DEFAULT 'x', ENGINE = InnoDB, COMMENT 'n', ALGORITHM=INPLACE, LOCK=NONE",
             Some("id int; a varchar(10) utf8mb4? =x; b int; c text utf8mb4?"),
         ),
-        ("ADD CONSTRAINT x CHECK (a > 1), ADD CONSTRAINT y UNIQUE (b), DROP FOREIGN KEY z", Some(
-            "id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; PRIMARY(id); ua!(a); kb(b); y!(b)",
-        )),
-        ("PARTITION BY HASH(id) PARTITIONS 4", Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?")),
-        ("DEFAULT CHARACTER SET latin1, ADD d char", Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; d char(1) latin1?")),
+        (
+            "ADD CONSTRAINT x CHECK (a > 1), ADD CONSTRAINT y UNIQUE (b), DROP FOREIGN KEY z",
+            Some(
+                "id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; PRIMARY(id); ua!(a); kb(b); y!(b)",
+            ),
+        ),
+        (
+            "PARTITION BY HASH(id) PARTITIONS 4",
+            Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?"),
+        ),
+        (
+            "DEFAULT CHARACTER SET latin1, ADD d char",
+            Some("id int; a varchar(10) utf8mb4?; b int =5; c text utf8mb4?; d char(1) latin1?"),
+        ),
         // What is not there, or would be there twice.
         ("DROP COLUMN x", None),
         ("DROP INDEX x", None),
@@ -169,7 +184,10 @@ fn other_statements_are_told_apart() {
         ),
         ("DROP DATABASE s", Ddl::DropDatabase { name: "s".to_owned(), if_exists: false }),
         ("CREATE DEFINER=`root`@`%` VIEW v AS SELECT 1", Ddl::Elsewhere),
-        ("CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1", Ddl::Elsewhere),
+        (
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",
+            Ddl::Elsewhere,
+        ),
         ("CREATE TEMPORARY TABLE t (a int)", Ddl::Elsewhere),
         ("GRANT ALL ON *.* TO x", Ddl::Elsewhere),
         ("DROP /*!40005 TEMPORARY */ TABLE IF EXISTS t", Ddl::Elsewhere),
@@ -198,7 +216,9 @@ fn what_is_not_understood_says_of_which_table() {
         ("ALTER TABLE t ADD x fancy_type, RENAME TO u", "?"),
         ("CREATE TABLE t (a char(5) CHARACTER x)", "t"),
         ("CREATE TABLE t (a char(5) CHARSET)", "t"),
-        ("CREATE SEQUENCE s", "?"),
+        ("CREATE SEQUENCE s", "s"),
+        ("ALTER SEQUENCE IF EXISTS s RESTART 5", "s"),
+        ("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE t ADD x sparkling", "?"),
         ("FROBNICATE TABLE t", "?"),
         ("CREATE TABLE t (a varchar(5) default 'x", "?"),
     ] {
@@ -219,7 +239,9 @@ fn the_key_is_the_primary_one_or_the_first_that_is_never_null() {
     let key = |text: &str| created(text).key();
     assert_eq!(key("create table t (a int, B int, primary key (b, a))"), ["B", "a"]);
     assert_eq!(
-        key("create table t (a int, b int not null, c int not null, unique (a), unique (b, c), unique (c))"),
+        key(
+            "create table t (a int, b int not null, c int not null, unique (a), unique (b, c), unique (c))"
+        ),
         ["b", "c"]
     );
     assert!(key("create table t (a int, unique (a), key (a))").is_empty());

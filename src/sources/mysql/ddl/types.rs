@@ -44,10 +44,16 @@ pub(super) fn charset_of_collation(collation: &str) -> Option<String> {
 /// How a text or bytes are stored, which a table map shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Storage {
-    Fixed { characters: u32 },
-    Varying { characters: u32 },
+    Fixed {
+        characters: u32,
+    },
+    Varying {
+        characters: u32,
+    },
     /// Bytes that say how long a value is.
-    Blob { length_bytes: u16 },
+    Blob {
+        length_bytes: u16,
+    },
 }
 
 impl DataType {
@@ -86,7 +92,10 @@ impl DataType {
     pub fn declared(&self) -> String {
         let first = self.arguments.first().copied();
         let (name, arguments) = match self.base() {
-            "TINYINT" | "INT1" | "BOOL" | "BOOLEAN" => ("tinyint", String::new()),
+            // The one width that may mean something.
+            "BOOL" | "BOOLEAN" => ("tinyint", "(1)".to_owned()),
+            "TINYINT" | "INT1" if first == Some(1) => ("tinyint", "(1)".to_owned()),
+            "TINYINT" | "INT1" => ("tinyint", String::new()),
             "SMALLINT" | "INT2" => ("smallint", String::new()),
             "MEDIUMINT" | "MIDDLEINT" | "INT3" => ("mediumint", String::new()),
             "INT" | "INTEGER" | "INT4" => ("int", String::new()),
@@ -156,7 +165,9 @@ impl DataType {
         let blob = |length_bytes| Some(Storage::Blob { length_bytes });
         match name {
             "char" | "binary" => Some(Storage::Fixed { characters: argument.parse().ok()? }),
-            "varchar" | "varbinary" => Some(Storage::Varying { characters: argument.parse().ok()? }),
+            "varchar" | "varbinary" => {
+                Some(Storage::Varying { characters: argument.parse().ok()? })
+            }
             "tinytext" | "tinyblob" => blob(1),
             "text" | "blob" => blob(2),
             "mediumtext" | "mediumblob" => blob(3),
@@ -366,7 +377,7 @@ mod tests {
         for (written, declared) in [
             ("INTEGER(11) UNSIGNED", "int unsigned"),
             ("int(10) unsigned zerofill", "int unsigned"),
-            ("BOOL", "tinyint"),
+            ("BOOL", "tinyint(1)"),
             ("DEC", "decimal(10,0)"),
             ("numeric(12)", "decimal(12,0)"),
             ("fixed(8,2) unsigned", "decimal(8,2) unsigned"),

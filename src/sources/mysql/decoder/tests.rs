@@ -1,10 +1,14 @@
+use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use crate::change::{Before, Change};
 use crate::config::TableFilter;
 use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
+use crate::schema::history::SchemaHistory;
 use crate::sources::Undecodable;
 use crate::sources::mysql::catalog::TableFacts;
+use crate::sources::mysql::places;
 use crate::sources::mysql::schemas::{SchemaSettings, Schemas};
 use crate::sources::mysql::settings::Flavor;
 use crate::value::Value;
@@ -30,19 +34,27 @@ fn file(name: &str, offset: u64) -> BinlogFile {
 }
 
 fn mysql_start() -> Position {
-    Position::Mysql(MysqlPosition {
-        server_uuid: "u".to_owned(),
-        gtids: Some(GtidSet::default()),
-        file: file("binlog.000001", 4),
-        restart: None,
-    })
+    Position::Mysql(MysqlPosition::new(
+        "u".to_owned(),
+        Some(GtidSet::default()),
+        file("binlog.000001", 4),
+    ))
 }
 
 fn mariadb_start() -> Position {
-    Position::Mariadb(MariadbPosition {
-        gtids: MariadbGtidList::default(),
-        file: file("binlog.000001", 4),
-        restart: None,
+    Position::Mariadb(MariadbPosition::new(MariadbGtidList::default(), file("binlog.000001", 4)))
+}
+
+thread_local! {
+    /// What was believed at each position that was reached.
+    static HISTORIES: RefCell<Vec<(Position, SchemaHistory)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a checkpoint at this position would have.
+fn history_at(position: &Position) -> SchemaHistory {
+    HISTORIES.with_borrow(|all| {
+        let at = all.iter().rfind(|(at, _)| at.compare(position) == Some(Ordering::Equal));
+        at.map(|(_, history)| history.clone()).unwrap_or_default()
     })
 }
 
@@ -55,19 +67,20 @@ fn decoder(resume_from: Position) -> Decoder {
         source: SourceConstants { version: "0", flavor, topic_prefix: "p".to_owned() },
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         json_form: JsonForm::Debezium,
+        tinyint1: crate::config::Tinyint1Mode::Number,
         include_query: false,
         include_schema_changes: false,
-        resume_from,
+        resume_from: resume_from.clone(),
     };
     let settings = SchemaSettings {
-        flavor: flavor,
+        flavor,
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         lower_case: false,
         explicit_timestamps: true,
     };
     let collaborators = Collaborators {
         catalog: Box::new(NoCatalog),
-        schemas: Schemas::empty(settings),
+        schemas: Schemas::restore(settings, &history_at(&resume_from)).unwrap(),
         announced: None,
         snapshot: None,
     };
@@ -125,6 +138,8 @@ impl ChangeHandler for Keeper {
 
     fn progress(&mut self, progress: Progress) {
         let next = progress.position().clone();
+        let history = progress.schemas().clone();
+        HISTORIES.with_borrow_mut(|all| all.push((next.clone(), history)));
         if let Some(last) = self.progress.last() {
             assert!(last.may_advance_to(&next), "{last} to {next}");
         }
@@ -428,7 +443,7 @@ fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
             let parsed = MariadbGtidEvent::parse(&event[19..], server_id).unwrap();
             !position.read_from().contains(&parsed.gtid)
         }
-        (Position::Postgres(_), _) => unreachable!(),
+        (Position::Postgres(_) | Position::Mongodb(_), _) => unreachable!(),
     };
     let mut sent = Vec::new();
     let mut offset = 4;
@@ -454,8 +469,15 @@ fn sent_from(position: &Position, log: &[u8]) -> Vec<Vec<u8>> {
     std::iter::once(rotation).chain(sent.into_iter().map(|(event, _)| event)).collect()
 }
 
-/// Stops after every transaction and goes on from the last position: nothing is lost, nothing
-/// comes twice, and ids stay the same, whatever is prepared meanwhile.
+/// What was sent, up to so many transactions.
+fn first_of(sent: &[Vec<u8>], n_groups: usize) -> &[Vec<u8>] {
+    let begins = |event: &Vec<u8>| matches!(event[4], 33 | 42 | 162);
+    let at = sent.iter().enumerate().filter(|(_, event)| begins(event)).nth(n_groups);
+    &sent[..at.map_or(sent.len(), |(at, _)| at)]
+}
+
+/// Stops after every transaction and goes on from the last position, stops again and goes on:
+/// nothing is lost, nothing comes twice, and ids stay the same, whatever is prepared meanwhile.
 fn resumes(start: &Position, log: &[u8]) {
     let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
     assert!(whole.rows.len() > 20);
@@ -464,17 +486,78 @@ fn resumes(start: &Position, log: &[u8]) {
         let first = keep(&mut decoder(start.clone()), &groups[..n].concat());
         let mut first = first.map_err(chain).unwrap();
         let position = first.progress.pop().unwrap_or_else(|| start.clone());
-        let second = keep(&mut decoder(position.clone()), &sent_from(&position, log));
-        let second = second.map_err(chain).unwrap();
-        let rows = [first.rows, second.rows].concat();
-        let ids = [first.ids, second.ids].concat();
-        assert!(rows == whole.rows, "after {n} groups, from {position:?}");
-        if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
-            assert_eq!(ids, whole.ids, "after {n} groups");
+        for m in [0, 2] {
+            let sent = sent_from(&position, log);
+            let second = keep(&mut decoder(position.clone()), first_of(&sent, m));
+            let mut second = second.map_err(chain).unwrap();
+            let again = second.progress.pop().unwrap_or_else(|| position.clone());
+            assert!(position.may_advance_to(&again), "{position:?} {again:?}");
+            let third = keep(&mut decoder(again.clone()), &sent_from(&again, log));
+            let third = third.map_err(chain).unwrap();
+            let rows = [first.rows.clone(), second.rows, third.rows].concat();
+            let ids = [first.ids.clone(), second.ids, third.ids].concat();
+            assert!(rows == whole.rows, "after {n} and {m} groups, from {position:?}, {again:?}");
+            if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
+                assert_eq!(ids, whole.ids, "after {n} and {m} groups");
+            }
+            let end = third.progress.last().unwrap_or(&again);
+            assert_eq!(end.compare(whole.progress.last().unwrap()), Some(Ordering::Equal));
         }
-        let end = second.progress.last().unwrap_or(&position);
-        assert_eq!(Some(end), whole.progress.last(), "after {n} groups");
     }
+}
+
+/// A snapshot at every place of the log, whose stream is read from a few places before it: what was
+/// prepared between the two and is decided behind comes, and nothing else of it.
+fn begins(start: &Position, log: &[u8]) {
+    let whole = keep(&mut decoder(start.clone()), &sent_from(start, log)).map_err(chain).unwrap();
+    let groups = groups(log);
+    let after = |n: usize| {
+        let mut kept = keep(&mut decoder(start.clone()), &groups[..n].concat()).unwrap();
+        (kept.rows.len(), kept.progress.pop().unwrap_or_else(|| start.clone()))
+    };
+    let mut n_kept = 0;
+    for n in 0..=groups.len() {
+        let (n_rows, at) = after(n);
+        let at = as_the_server_says(at);
+        for k in n.saturating_sub(4)..=n {
+            let (_, earlier) = after(k);
+            if as_the_server_says(earlier.clone()) != earlier {
+                // Something is prepared there, and waited for.
+                continue;
+            }
+            let from = places::reading_from(at.clone(), &earlier);
+            let kept = keep(&mut decoder(from.clone()), &sent_from(&from, log));
+            let kept = kept.map_err(chain).unwrap();
+            assert!(kept.rows == whole.rows[n_rows..], "at {n} from {k}: {from:?}");
+            n_kept += kept.rows.len();
+        }
+    }
+    assert!(n_kept > 0);
+}
+
+/// A server counts what is prepared as executed.
+fn as_the_server_says(position: Position) -> Position {
+    match position {
+        Position::Mysql(at) => {
+            let gtids = at.gtids.map(|mut gtids| {
+                gtids.union(&at.again);
+                gtids
+            });
+            Position::Mysql(MysqlPosition {
+                begun: at.begun,
+                ..MysqlPosition::new(at.server_uuid, gtids, at.file)
+            })
+        }
+        Position::Mariadb(at) => Position::Mariadb(MariadbPosition { restart: None, ..at }),
+        Position::Postgres(_) | Position::Mongodb(_) => unreachable!(),
+    }
+}
+
+#[test]
+fn what_is_prepared_at_a_snapshots_place_comes_when_it_is_decided() {
+    begins(&mysql_start(), MYSQL_FEATURES);
+    begins(&mariadb_start(), MARIADB_FEATURES);
+    begins(&file_start(), MYSQL_FEATURES);
 }
 
 #[test]
@@ -489,14 +572,13 @@ fn the_stream_goes_on_from_every_position_by_domain() {
 
 #[test]
 fn the_stream_goes_on_from_every_position_by_file() {
-    // The first transaction's place, as if it were the log's beginning.
+    resumes(&file_start(), MYSQL_FEATURES);
+}
+
+/// The first transaction's place, as if it were the log's beginning.
+fn file_start() -> Position {
     let first = events(MYSQL_FEATURES).into_iter().take_while(|event| !matches!(event[4], 33 | 42));
     let offset = 4 + first.map(|event| (event.len() + CHECKSUM_BYTES) as u64).sum::<u64>();
-    let start = Position::Mysql(MysqlPosition {
-        server_uuid: "u".to_owned(),
-        gtids: None,
-        file: file("binlog.000001", offset),
-        restart: None,
-    });
-    resumes(&start, MYSQL_FEATURES);
+    let file = file("binlog.000001", offset);
+    Position::Mysql(MysqlPosition::new("u".to_owned(), None, file))
 }

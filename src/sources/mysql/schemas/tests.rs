@@ -18,10 +18,8 @@ fn schemas() -> Schemas {
         charset: "latin1".to_owned(),
         collation: "latin1_swedish_ci".to_owned(),
     }];
-    let mut schemas = Schemas::of_definitions(
-        settings(),
-        &Definitions { databases, ..Definitions::default() },
-    );
+    let mut schemas =
+        Schemas::of_definitions(settings(), &Definitions { databases, ..Definitions::default() });
     run(&mut schemas, "create table t (id int primary key, a varchar(5))");
     schemas
 }
@@ -111,12 +109,11 @@ fn a_condition_counts_by_what_is_there() {
 #[test]
 fn character_sets_come_from_table_database_and_server() {
     let mut schemas = schemas();
-    let charset = |schemas: &Schemas, database: &str, table: &str| {
-        match schemas.belief(database, table) {
+    let charset =
+        |schemas: &Schemas, database: &str, table: &str| match schemas.belief(database, table) {
             Some(Belief::Known(model)) => model.columns.last().unwrap().charset.clone(),
             _ => None,
-        }
-    };
+        };
     assert_eq!(charset(&schemas, "d", "t").as_deref(), Some("latin1"));
     run(&mut schemas, "alter database d character set utf16");
     run(&mut schemas, "create table u (a text)");

@@ -72,7 +72,11 @@ impl Run {
         let (version, topic_prefix) = ("0", "p".to_owned());
         let constants = SourceConstants { version, flavor: Flavor::Mysql, topic_prefix };
         let rows = SnapshotRows::new(facts(names), "uuid");
-        Self { rows, tables: Tables::new(constants), keeper: Keeper::default() }
+        Self {
+            rows,
+            tables: Tables::new(constants, crate::config::Tinyint1Mode::Number),
+            keeper: Keeper::default(),
+        }
     }
 
     /// Each row as a packet of the text protocol.

@@ -14,7 +14,10 @@ impl Catalog for Known {
 
 fn tables() -> Tables {
     let (version, topic_prefix) = ("0", "p".to_owned());
-    Tables::new(SourceConstants { version, flavor: Flavor::Mysql, topic_prefix })
+    Tables::new(
+        SourceConstants { version, flavor: Flavor::Mysql, topic_prefix },
+        crate::config::Tinyint1Mode::Number,
+    )
 }
 
 fn column(name: &str, declared: &str, nullable: bool, default: &str) -> ColumnFacts {

@@ -1,21 +1,17 @@
 #!/usr/bin/env python3
-"""The measurements of scripts/bench, which gives the servers and the binary in the environment.
+"""PostgreSQL's measurements of scripts/bench, which gives the servers and the binary in the
+environment."""
 
-Every figure of Tailwater stands beside one of the server's own tool on the same data, taken in the
-same run. CPU and peak memory are what the kernel accounted to the process (wait4).
-"""
-
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
 
-WORK, BINARY, BIN = (os.environ[n] for n in ("BENCH_WORK", "BENCH_BINARY", "POSTGRES_BIN"))
-PORT, KAFKA, REGISTRY = (os.environ[n] for n in ("POSTGRES_PORT", "KAFKA_BOOTSTRAP", "REGISTRY_URL"))
-ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
-ONLY = os.environ.get("BENCH_ONLY", "drain,transaction,snapshot,latency,start").split(",")
+from bench_common import (KAFKA, REGISTRY, ROWS, WORK, Run, chosen, must_hold, report, report_drain,
+                          say_end, write_config)
+
+BIN, PORT = (os.environ[n] for n in ("POSTGRES_BIN", "POSTGRES_PORT"))
 RATE, LATENCY_SECONDS = 1000, int(os.environ.get("BENCH_LATENCY_SECONDS", "20"))
 
 COLUMNS = """id bigint primary key, a int not null, b bigint, c text, d varchar(40), e boolean,
@@ -23,7 +19,6 @@ COLUMNS = """id bigint primary key, a int not null, b bigint, c text, d varchar(
 VALUES = """i, i % 1000, i * 37, 'customer ' || i, 'code-' || i % 977, i % 2 = 0, i / 7.0,
     (i % 100000) / 100.0, '2024-02-29 01:02:03+00'::timestamptz + i * interval '1 s',
     md5(i::text)::uuid"""
-short = []
 
 
 def psql(sql, database="bench", **more):
@@ -33,51 +28,9 @@ def psql(sql, database="bench", **more):
 
 
 def config(name, table, mode="no_data", sink="kafka"):
-    path = f"{WORK}/{name}.yaml"
-    sinks = {
-        "kafka": {"format": {"avro": {"registry": {"url": REGISTRY}}},
-                  "sink": {"kafka": {"bootstrap_servers": [KAFKA],
-                                     "topics": {"partitions": 3, "replication_factor": 1}}}},
-        "file": {"format": {"json": {}}, "sink": {"file": {"path": f"{WORK}/{name}.jsonl"}}},
-    }
-    with open(path, "w") as file:
-        json.dump({
-            "pipeline": name,
-            "source": {"postgres": {
-                "host": "127.0.0.1", "port": int(PORT), "database": "bench", "user": "postgres",
-                "tls": {"mode": "disable"}, "tables": {"include": [f"public.{table}"]}}},
-            "snapshot": {"mode": mode},
-            **sinks[sink],
-            "offsets": {"file": {"path": f"{WORK}/offsets"}},
-            "admin": {"listen": "off"},
-        }, file)
-    return path
-
-
-class Run:
-    """A run of Tailwater to its end: seconds, CPU seconds, peak resident MiB."""
-
-    def __init__(self, path, *args):
-        self.begin = time.monotonic()
-        self.log = path + ".log"
-        self.process = subprocess.Popen([BINARY, "run", "-c", path, *args],
-                                        stdout=subprocess.DEVNULL, stderr=open(self.log, "a"))
-
-    def end(self):
-        _, status, usage = os.wait4(self.process.pid, 0)
-        self.seconds = time.monotonic() - self.begin
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.cpu, self.mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-        if self.process.returncode != 0:
-            sys.exit(f"tailwater ended with {self.process.returncode}:\n{open(self.log).read()[-3000:]}")
-        return self
-
-
-def report(what, figure, good, target):
-    verdict = "SHORT" if not good else "ok" if target else ""
-    if not good:
-        short.append(what)
-    print(f"{what:44} {figure:>44}   {target:>12}  {verdict}", flush=True)
+    return write_config(name, {"postgres": {
+        "host": "127.0.0.1", "port": int(PORT), "database": "bench", "user": "postgres",
+        "tls": {"mode": "disable"}, "tables": {"include": [f"public.{table}"]}}}, mode, sink)
 
 
 def fill(table, first, n, per_transaction):
@@ -85,16 +38,6 @@ def fill(table, first, n, per_transaction):
         insert into {table} select {VALUES} from generate_series(
             {first}::bigint + n * {per_transaction}, {first} + least((n + 1) * {per_transaction}, {n}) - 1) i;
         commit; end loop; end $$;""")
-
-
-def records(topic):
-    """Records in a topic, by its watermarks."""
-    from confluent_kafka import Consumer, TopicPartition
-    consumer = Consumer({"bootstrap.servers": KAFKA, "group.id": "bench"})
-    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-    total = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions)
-    consumer.close()
-    return total
 
 
 def drain(name, table, n, per_transaction):
@@ -113,29 +56,20 @@ def drain(name, table, n, per_transaction):
     os.remove(f"{WORK}/received")
     psql(f"select pg_drop_replication_slot('{name}_copy')")
     run = Run(path, "--until", "caught-up").end()
-    found = records(f"{name}.public.{table}")
-    if found != n:
-        sys.exit(f"{found} records of {n}")
+    must_hold(f"{name}.public.{table}", n)
     psql(f"select pg_drop_replication_slot('{name}')")
     return n / baseline, run
 
 
 def measure_drain():
     baseline, run = drain("bench_drain", "drain", ROWS, 1000)
-    rate = ROWS / run.seconds
-    report(f"drain of {ROWS} inserts to Kafka as Avro",
-           f"{rate / 1000:.1f} k/s, pg_recvlogical {baseline / 1000:.1f} k/s: {rate / baseline:.2f}",
-           rate / baseline >= 0.6, ">= 0.60")
-    report("CPU of our process", f"{run.cpu / ROWS * 1e6:.2f} µs an event", run.cpu / ROWS <= 4e-6, "<= 4 µs")
-    report("peak resident memory", f"{run.mib:.0f} MiB", run.mib <= 96, "<= 96 MiB")
+    report_drain(f"drain of {ROWS} inserts to Kafka as Avro", ROWS, baseline, run, "pg_recvlogical", 0.6)
 
 
 def measure_transaction():
-    baseline, run = drain("bench_large", "large", 2 * ROWS, 2 * ROWS)
-    rate = 2 * ROWS / run.seconds
-    report(f"one transaction of {2 * ROWS} rows",
-           f"{rate / 1000:.1f} k/s, pg_recvlogical {baseline / 1000:.1f} k/s: {rate / baseline:.2f}", True, "")
-    report("peak resident memory", f"{run.mib:.0f} MiB", run.mib <= 96, "<= 96 MiB")
+    n = 2 * ROWS
+    baseline, run = drain("bench_large", "large", n, n)
+    report_drain(f"one transaction of {n} rows", n, baseline, run, "pg_recvlogical")
 
 
 def measure_snapshot():
@@ -148,9 +82,7 @@ def measure_snapshot():
                         "-c", "copy snap to stdout"], stdout=null, check=True)
     copy = time.monotonic() - begin
     run = Run(config("bench_snapshot", "snap", "initial_only")).end()
-    found = records("bench_snapshot.public.snap")
-    if found != ROWS:
-        sys.exit(f"{found} records of {ROWS}")
+    must_hold("bench_snapshot.public.snap", ROWS)
     report_snapshot("Kafka as Avro", run, copy, ">= 0.50")
     # Without the broker's share of the machine, for comparison.
     run = Run(config("bench_snapshot_file", "snap", "initial_only", "file")).end()
@@ -264,6 +196,6 @@ def measure_start():
 
 
 psql("create database bench", "postgres")
-for name in ONLY:
+for name in chosen(["drain", "transaction", "snapshot", "latency", "start"]):
     globals()[f"measure_{name}"]()
-print("short of the target: " + (", ".join(short) or "nothing"))
+say_end()

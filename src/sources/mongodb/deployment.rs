@@ -1,0 +1,140 @@
+//! The way to a deployment: the driver with our settings.
+//!
+//! The driver finds the servers, follows elections, proves who we are and pools connections. Its
+//! tasks live on the runtime that it is made on; they wait for sockets and timers and nothing
+//! else. Each run makes a client of its own, so that nothing of a failed one lives on.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{ClientOptions, Credential};
+
+use super::error::SourceError;
+use super::hints::quoted;
+use crate::config::{CaptureScope, MongodbConfig};
+
+/// Connections beside those of a snapshot's readers: the stream's, and one for questions.
+const CONNECTIONS_BESIDE: u32 = 4;
+/// Servers that do not say goodbye in time are left.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A client, and what may be said of it.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    pub(super) client: Client,
+    /// The addresses of the URI, for messages.
+    pub(super) servers: String,
+    account: Option<Account>,
+    scope: CaptureScope,
+}
+
+/// Who we are to the servers.
+#[derive(Clone, Debug)]
+struct Account {
+    user: String,
+    /// The database that the user was made in.
+    source: String,
+}
+
+impl Deployment {
+    /// Makes the client. Nothing is connected yet, but names are looked up.
+    pub(super) async fn of(config: &MongodbConfig, n_readers: usize) -> Result<Self, SourceError> {
+        let servers = config.servers();
+        let options = ClientOptions::parse(config.uri.expose()).await;
+        let mut options = options.map_err(|error| {
+            match SourceError::of_driver("read the URI", &servers, &error) {
+                lookup @ SourceError::Unreachable { .. } => lookup,
+                _ => SourceError::Uri { detail: error.kind.to_string() },
+            }
+        })?;
+        options.app_name.get_or_insert_with(|| "tailwater".to_owned());
+        let wanted =
+            u32::try_from(n_readers).unwrap_or(u32::MAX).saturating_add(CONNECTIONS_BESIDE);
+        let pool = options.max_pool_size.unwrap_or(wanted).max(wanted);
+        options.max_pool_size = Some(pool);
+        // Set where it is wanted; a snapshot session takes no other (`readConcernLevel` in the URI).
+        options.read_concern = None;
+        if let (Some(user), Some(password)) = (&config.user, &config.password) {
+            let credential = options.credential.get_or_insert_with(Credential::default);
+            credential.username = Some(user.clone());
+            credential.password = Some(password.expose().to_owned());
+        }
+        let account = options.credential.as_ref().and_then(|credential| {
+            Some(Account {
+                user: credential.username.clone()?,
+                source: credential.source.clone().unwrap_or_else(|| "admin".to_owned()),
+            })
+        });
+        let client = Client::with_options(options);
+        let client = client.map_err(|error| SourceError::Uri { detail: error.kind.to_string() })?;
+        Ok(Self { client, servers, account, scope: config.scope.clone() })
+    }
+
+    /// One question, one answer.
+    pub(super) async fn command(
+        &self,
+        operation: &'static str,
+        database: &str,
+        command: Document,
+    ) -> Result<Document, SourceError> {
+        let database = self.client.database(database);
+        // As the URI's `readPreference` says; the driver asks the primary otherwise.
+        let answer = match self.client.selection_criteria() {
+            Some(criteria) => database.run_command(command).selection_criteria(criteria.clone()),
+            None => database.run_command(command),
+        };
+        answer.await.map_err(|error| self.failed(operation, &error))
+    }
+
+    pub(super) async fn ping(&self, operation: &'static str) -> Result<Document, SourceError> {
+        self.command(operation, "admin", doc! { "ping": 1 }).await
+    }
+
+    /// What the driver says, with what we know of who asked.
+    pub(super) fn failed(
+        &self,
+        operation: &'static str,
+        error: &mongodb::error::Error,
+    ) -> SourceError {
+        match SourceError::of_driver(operation, &self.servers, error) {
+            SourceError::Unauthorized { operation, source, .. } => {
+                SourceError::Unauthorized { operation, grant: self.grant(), source }
+            }
+            SourceError::Login { servers, source, .. } => {
+                let user = self.account.as_ref().map(|account| account.user.clone());
+                SourceError::Login { servers, user: user.unwrap_or_default(), source }
+            }
+            other => other,
+        }
+    }
+
+    /// What lets this user read what is captured.
+    /// <https://www.mongodb.com/docs/manual/changeStreams/#access-control>
+    fn grant(&self) -> String {
+        let role = match &self.scope {
+            CaptureScope::Deployment => "{ role: \"readAnyDatabase\", db: \"admin\" }".to_owned(),
+            CaptureScope::Database(database) | CaptureScope::Collection { database, .. } => {
+                format!("{{ role: \"read\", db: {} }}", quoted(database))
+            }
+        };
+        match &self.account {
+            Some(Account { user, source }) => format!(
+                "db.getSiblingDB({}).grantRolesToUser({}, [{role}])",
+                quoted(source),
+                quoted(user)
+            ),
+            None => format!(
+                "nobody is logged in: db.getSiblingDB(\"admin\").createUser({{ user: \"tailwater\", pwd: passwordPrompt(), roles: [{role}] }}), and set `source.mongodb.user` and `password`"
+            ),
+        }
+    }
+
+    /// Ends cursors and sessions on the servers, where they answer.
+    pub(super) async fn close(self) {
+        let goodbye = async { self.client.shutdown().await };
+        if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
+            tracing::debug!("the driver did not say goodbye in time");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Opening a change stream, and what a server says that will not.
+//!
+//! Only the codes that say so mean that events are lost: the oplog is gone where the token points
+//! to, or the token is none. Everything else may heal, and the token is good until then.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use futures_core::Stream;
+use mongodb::action::Aggregate;
+use mongodb::bson::Document;
+use mongodb::raw_batch_cursor::{RawBatch as DriverBatch, RawBatchCursor};
+
+use super::deployment::Deployment;
+use super::error::{Images, SourceError};
+use super::preflight::Version;
+use super::reply::{self, Pieces};
+use super::stages::{self, StartPoint};
+use crate::config::{CaptureScope, MongodbConfig, PreImages};
+use crate::offsets::position::ResumeToken;
+use crate::sources::Stage;
+
+pub(super) const OPEN: &str = "open the change stream";
+pub(super) const READ: &str = "read the change stream";
+
+/// `CappedPositionLost`, `ChangeStreamFatalError` (the token's event is not where it should be),
+/// `ChangeStreamHistoryLost`, and what 4.0 said for it.
+const HISTORY_LOST: [i32; 4] = [136, 280, 286, 40576];
+/// `InvalidResumeToken`; a token that is no KeyString, no document of one, or of another kind.
+const BAD_TOKEN: [i32; 6] = [260, 50811, 40647, 40648, 40649, 50788];
+/// `FailedToParse` and `TypeMismatch`: of the token where there is one, else of the pipeline.
+const MALFORMED: [i32; 2] = [9, 14];
+/// An unknown stage, an unknown option, a value that it does not take, a regular expression that
+/// does not compile or is too long.
+const PIPELINE: [i32; 7] = [2, 40324, 40415, 51091, 51108, 51111, 6_189_400];
+/// `BSONObjectTooLarge`
+const TOO_LARGE: [i32; 2] = [10334, 17419];
+/// `NoMatchingDocument`: an image that is required and is not there.
+const NO_IMAGE: [i32; 1] = [47];
+/// `$changeStream` on a server that is no member of a replica set.
+const STANDALONE: [i32; 1] = [40573];
+
+/// What a stream is opened with, each time.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    pub config: MongodbConfig,
+    pub version: Version,
+}
+
+/// An open stream.
+pub struct OpenStream {
+    cursor: RawBatchCursor,
+    /// Where it was opened, or what was read last: for messages, and for going on after an
+    /// invalidation.
+    pub(super) place: StartPoint,
+    /// The token that it began at.
+    pub(super) begins_at: Option<ResumeToken>,
+    images: Images,
+    servers: String,
+}
+
+/// Opens a stream. The first batch is asked for empty: a server that has to look through hours of
+/// oplog for the first event answers at once all the same, with the token that it begins at.
+pub(super) async fn open(
+    deployment: &Deployment,
+    settings: &StreamSettings,
+    from: StartPoint,
+) -> Result<OpenStream, SourceError> {
+    let StreamSettings { config, version } = settings;
+    let client = &deployment.client;
+    let pipeline = stages::pipeline(config, *version, &from);
+    let images = match (config.pre_images, config.full_document) {
+        (PreImages::Required, _) => Images::Before,
+        (PreImages::Off | PreImages::WhenAvailable, _) => Images::After,
+    };
+    let servers = deployment.servers.clone();
+    let cursor = match &config.scope {
+        CaptureScope::Deployment => {
+            batches(client.database("admin").aggregate(pipeline), config).await
+        }
+        CaptureScope::Database(database) => {
+            batches(client.database(database).aggregate(pipeline), config).await
+        }
+        CaptureScope::Collection { database, collection } => {
+            let collection = client.database(database).collection::<Document>(collection);
+            batches(collection.aggregate(pipeline), config).await
+        }
+    };
+    let cursor =
+        cursor.map_err(|e| refined(deployment.failed(OPEN, &e), &from, (&servers, images)))?;
+    Ok(OpenStream { cursor, place: from, begins_at: None, images, servers })
+}
+
+async fn batches(
+    aggregate: Aggregate<'_>,
+    config: &MongodbConfig,
+) -> mongodb::error::Result<RawBatchCursor> {
+    aggregate.batch_size(0).max_await_time(config.await_time).batch().await
+}
+
+impl OpenStream {
+    /// The next reply. Cancel-safe: a question that is under way stays so, and polling again takes
+    /// its answer. `None` when the server closed the cursor.
+    pub(super) async fn next(
+        &mut self,
+        deployment: &Deployment,
+    ) -> Result<Option<Pieces>, SourceError> {
+        let reply = poll_fn(|context| Pin::new(&mut self.cursor).poll_next(context)).await;
+        match reply {
+            None => Ok(None),
+            Some(Ok(reply)) => self.take(reply).map(Some),
+            Some(Err(error)) => Err(refined(
+                deployment.failed(READ, &error),
+                &self.place,
+                (&self.servers, self.images),
+            )),
+        }
+    }
+
+    fn take(&mut self, reply: DriverBatch) -> Result<Pieces, SourceError> {
+        let pieces = reply::pieces(reply, Stage::Stream, &self.servers, READ)?;
+        let Some(bytes) = &pieces.token else { return Ok(pieces) };
+        let unread = |detail: String| SourceError::Reply {
+            operation: READ,
+            servers: self.servers.clone(),
+            detail,
+        };
+        let token = Document::from_reader(bytes.as_ref());
+        let token = token.map_err(|error| unread(error.to_string()))?;
+        if self.begins_at.is_none() {
+            let token = ResumeToken::from_bson(bytes).map_err(|error| unread(error.to_string()))?;
+            self.begins_at = Some(token);
+        }
+        self.place = StartPoint::After(token);
+        Ok(pieces)
+    }
+}
+
+/// What an error means for a stream that stands at `place`.
+fn refined(
+    error: SourceError,
+    place: &StartPoint,
+    (servers, images): (&str, Images),
+) -> SourceError {
+    let SourceError::Command { operation, source } = error else { return error };
+    let resumes = *place != StartPoint::Open;
+    let place = place.to_string();
+    match source.code {
+        code if HISTORY_LOST.contains(&code) => SourceError::HistoryLost { place, source },
+        code if BAD_TOKEN.contains(&code) => SourceError::BadToken { place, source },
+        code if MALFORMED.contains(&code) && resumes => SourceError::BadToken { place, source },
+        code if PIPELINE.contains(&code) || MALFORMED.contains(&code) => {
+            SourceError::PipelineRefused { source }
+        }
+        code if TOO_LARGE.contains(&code) => SourceError::EventTooLarge { source },
+        code if NO_IMAGE.contains(&code) => SourceError::ImageMissing { images, source },
+        code if STANDALONE.contains(&code) => {
+            SourceError::Standalone { servers: servers.to_owned() }
+        }
+        _ => SourceError::Command { operation, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+
+    use super::*;
+    use crate::disposition::{Diagnose, Disposition};
+    use crate::sources::mongodb::error::ServerError;
+
+    fn refine(code: i32, from: &StartPoint) -> SourceError {
+        let source = ServerError { code, ..ServerError::default() };
+        refined(SourceError::Command { operation: READ, source }, from, ("db:27017", Images::After))
+    }
+
+    fn token() -> StartPoint {
+        StartPoint::After(doc! { "_data": "826B005FB6000000012B0229296E04" })
+    }
+
+    /// The codes of a 4.4 server's answers, and those that the manual names.
+    #[test]
+    fn only_the_codes_that_say_so_mean_that_events_are_lost() {
+        for code in [136, 280, 286, 40576] {
+            let error = refine(code, &token());
+            assert!(matches!(error, SourceError::HistoryLost { .. }), "{code}");
+            assert_eq!(error.disposition(), Disposition::Stop);
+            let place = "826B005FB6000000012B0229296E04";
+            assert!(error.to_string().contains(place), "{error}");
+        }
+        for code in [43, 237, 10107, 189, 11602, 91, 6, 89, 262, 11601, 50, 133, 987_654] {
+            let error = refine(code, &token());
+            assert_eq!(error.disposition(), Disposition::Reconnect, "{code}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_none_is_told_from_a_pipeline_that_is_none() {
+        for code in [260, 50811, 40647, 9, 14] {
+            assert!(matches!(refine(code, &token()), SourceError::BadToken { .. }), "{code}");
+        }
+        for code in [9, 14, 40324, 40415, 51091] {
+            let error = refine(code, &StartPoint::Open);
+            assert!(matches!(error, SourceError::PipelineRefused { .. }), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_cannot_send_stops_loudly() {
+        assert!(matches!(refine(10334, &token()), SourceError::EventTooLarge { .. }));
+        assert!(matches!(refine(47, &token()), SourceError::ImageMissing { .. }));
+        assert!(matches!(refine(40573, &StartPoint::Open), SourceError::Standalone { .. }));
+    }
+}

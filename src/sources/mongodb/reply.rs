@@ -1,0 +1,236 @@
+//! A server's reply to `aggregate`, `find` or `getMore`, in pieces that the decoder can take.
+//!
+//! ```text
+//! { cursor: { nextBatch: [ {event}, {event}, … ], postBatchResumeToken: {token}, id, ns }, ok, … }
+//! ```
+//!
+//! The bytes stay as they came. A reply may be 16 MB and have tens of thousands of events, far more
+//! than a batch's records should weigh, so it leaves in slices of one buffer, each with the bounds
+//! of its documents. The token of the batch's end is the last message of the last slice.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mongodb::bson::{RawBsonRef, RawDocument};
+use mongodb::raw_batch_cursor::RawBatch as DriverBatch;
+
+use super::error::SourceError;
+use crate::sources::{RawBatch, Stage};
+
+/// A slice ends with the document that reaches this.
+const SLICE_BYTES: usize = 1 << 20;
+
+/// What a reply holds.
+#[derive(Debug)]
+pub struct Pieces {
+    pub batches: Vec<RawBatch>,
+    /// Documents, without the token.
+    pub n_documents: usize,
+    pub n_bytes: usize,
+    /// The token of the batch's end, of change streams only.
+    pub token: Option<Bytes>,
+    /// Whether the server has closed the cursor.
+    pub is_last: bool,
+}
+
+/// Takes a reply of the driver apart, without copying it.
+pub(super) fn pieces(
+    reply: DriverBatch,
+    stage: Stage,
+    servers: &str,
+    operation: &'static str,
+) -> Result<Pieces, SourceError> {
+    struct Owner(DriverBatch);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_raw_document().as_bytes()
+        }
+    }
+    cut(&Bytes::from_owner(Owner(reply)), stage).map_err(|detail| SourceError::Reply {
+        operation,
+        servers: servers.to_owned(),
+        detail: detail.to_string(),
+    })
+}
+
+/// What made no sense.
+type Detail = Box<dyn std::error::Error + Send + Sync>;
+
+fn cut(data: &Bytes, stage: Stage) -> Result<Pieces, Detail> {
+    let reply = RawDocument::from_bytes(data)?;
+    let cursor = reply.get_document("cursor")?;
+    let batch = match cursor.get("nextBatch")? {
+        Some(batch) => Some(batch),
+        None => cursor.get("firstBatch")?,
+    };
+    let batch = batch.and_then(RawBsonRef::as_array).ok_or("there is no batch in it")?;
+    let token = match cursor.get("postBatchResumeToken")? {
+        Some(token) => token.as_document().map(RawDocument::as_bytes),
+        None => None,
+    };
+    let mut slices = Slices { data, stage, done: Vec::new(), open: Vec::new() };
+    let mut n_documents = 0;
+    for element in batch {
+        let document = element?.as_document().ok_or("a batch holds something but documents")?;
+        slices.push(place(data, document.as_bytes())?);
+        n_documents += 1;
+    }
+    let token = token.map(|token| Ok::<_, Detail>(data.slice(place(data, token)?))).transpose()?;
+    let batches = slices.end(token.as_ref())?;
+    let is_last = cursor.get_i64("id")? == 0;
+    Ok(Pieces { batches, n_documents, n_bytes: data.len(), token, is_last })
+}
+
+/// Where a part of `data` is in it.
+fn place(data: &[u8], part: &[u8]) -> Result<Range<usize>, Detail> {
+    let start = part.as_ptr().addr().checked_sub(data.as_ptr().addr());
+    let start = start.filter(|start| start.saturating_add(part.len()) <= data.len());
+    let start = start.ok_or("a document lies outside of it")?;
+    Ok(start..start + part.len())
+}
+
+struct Slices<'a> {
+    data: &'a Bytes,
+    stage: Stage,
+    done: Vec<RawBatch>,
+    /// Documents of the slice that is being filled, one behind the other.
+    open: Vec<Range<usize>>,
+}
+
+impl Slices<'_> {
+    fn push(&mut self, document: Range<usize>) {
+        self.open.push(document);
+        if self.open_bytes() >= SLICE_BYTES {
+            self.close();
+        }
+    }
+
+    fn open_bytes(&self) -> usize {
+        match (self.open.first(), self.open.last()) {
+            (Some(first), Some(last)) => last.end - first.start,
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    fn close(&mut self) {
+        let (Some(first), Some(last)) = (self.open.first(), self.open.last()) else { return };
+        let (base, end) = (first.start, last.end);
+        let within = |at: usize| u32::try_from(at - base).unwrap_or(u32::MAX);
+        let messages = self.open.iter().map(|range| within(range.start)..within(range.end));
+        self.done.push(RawBatch {
+            stage: self.stage,
+            data: self.data.slice(base..end),
+            messages: messages.collect(),
+            read_at: Instant::now(),
+            budget: None,
+        });
+        self.open.clear();
+    }
+
+    /// With the token as the last message, in the last slice where it lies close behind it.
+    fn end(mut self, token: Option<&Bytes>) -> Result<Vec<RawBatch>, Detail> {
+        if let Some(token) = token {
+            let token = place(self.data, token)?;
+            let fits = self
+                .open
+                .last()
+                .is_none_or(|last| last.end <= token.start && token.start - last.end < SLICE_BYTES);
+            if !fits {
+                self.close();
+            }
+            self.open.push(token);
+        }
+        self.close();
+        Ok(self.done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::{Document, doc};
+
+    use super::*;
+
+    fn bytes(document: &Document) -> Bytes {
+        Bytes::from(document.to_vec().unwrap())
+    }
+
+    fn messages(pieces: &Pieces) -> Vec<Vec<Document>> {
+        let of_batch = |batch: &RawBatch| {
+            let each = batch.messages.iter().map(|range| {
+                let raw = &batch.data[range.start as usize..range.end as usize];
+                Document::from_reader(raw).unwrap()
+            });
+            each.collect::<Vec<_>>()
+        };
+        pieces.batches.iter().map(of_batch).collect()
+    }
+
+    #[test]
+    fn events_leave_as_they_came_and_the_token_last() {
+        let (a, b, token) = (doc! { "_id": 1 }, doc! { "_id": 2 }, doc! { "_data": "82" });
+        let reply = bytes(&doc! {
+            "cursor": {
+                "nextBatch": [a.clone(), b.clone()],
+                "postBatchResumeToken": token.clone(),
+                "id": 7_i64,
+                "ns": "shop.$cmd.aggregate",
+            },
+            "ok": 1.0,
+        });
+        let pieces = cut(&reply, Stage::Stream).unwrap();
+        assert_eq!(messages(&pieces), [vec![a, b, token.clone()]]);
+        assert_eq!((pieces.n_documents, pieces.is_last), (2, false));
+        assert_eq!(pieces.token.as_deref(), Some(token.to_vec().unwrap().as_slice()));
+        let batch = pieces.batches.first().unwrap();
+        assert!(reply.as_ptr().addr() < batch.data.as_ptr().addr(), "not a copy");
+    }
+
+    #[test]
+    fn an_empty_batch_has_its_token_all_the_same() {
+        let token = doc! { "_data": "82" };
+        let cursor = doc! { "firstBatch": [], "postBatchResumeToken": &token, "id": 7_i64 };
+        let pieces = cut(&bytes(&doc! { "cursor": cursor }), Stage::Stream).unwrap();
+        assert_eq!(messages(&pieces), [vec![token]]);
+    }
+
+    #[test]
+    fn a_token_before_the_batch_is_still_its_end() {
+        let (event, token) = (doc! { "_id": 1 }, doc! { "_data": "82" });
+        let cursor = doc! { "postBatchResumeToken": &token, "nextBatch": [&event], "id": 0_i64 };
+        let pieces = cut(&bytes(&doc! { "cursor": cursor }), Stage::Stream).unwrap();
+        assert_eq!(messages(&pieces), [vec![event], vec![token]]);
+        assert!(pieces.is_last);
+    }
+
+    #[test]
+    fn a_snapshot_has_no_token_and_large_replies_are_cut() {
+        let document = doc! { "_id": 1, "text": "x".repeat(400_000) };
+        let all = vec![document.clone(); 7];
+        let reply = doc! { "cursor": { "firstBatch": all, "id": 0_i64 } };
+        let stage = Stage::Snapshot { table: 3 };
+        let pieces = cut(&bytes(&reply), stage).unwrap();
+        let sizes: Vec<usize> = pieces.batches.iter().map(|batch| batch.messages.len()).collect();
+        assert_eq!((sizes.as_slice(), pieces.n_documents), (&[3, 3, 1][..], 7));
+        assert!(messages(&pieces).concat().iter().all(|one| *one == document));
+        assert!(pieces.batches.iter().all(|batch| batch.stage == stage));
+        assert_eq!(pieces.token, None);
+        let empty = cut(&bytes(&doc! { "cursor": { "firstBatch": [], "id": 0_i64 } }), stage);
+        assert!(empty.unwrap().batches.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused() {
+        for reply in [
+            doc! {},
+            doc! { "cursor": 1 },
+            doc! { "cursor": { "id": 1_i64 } },
+            doc! { "cursor": { "nextBatch": [1], "id": 1_i64 } },
+            doc! { "cursor": { "nextBatch": [] } },
+        ] {
+            assert!(cut(&bytes(&reply), Stage::Stream).is_err(), "{reply}");
+        }
+        assert!(cut(&Bytes::from_static(b"\x05\0\0\0"), Stage::Stream).is_err());
+    }
+}

@@ -1,0 +1,420 @@
+//! What a run starts from.
+//!
+//! Nothing is made on the deployment, so nothing there needs to be known as ours after a crash. What
+//! could make a gap is found out before the first event is asked for: what the deployment is, its
+//! identity, and whether its oplog still has everything behind the checkpoint, which only opening
+//! the stream there can tell.
+//!
+//! Nothing keeps the oplog for us while a snapshot is read. What is thrown away meanwhile is a loud
+//! stop where the stream begins.
+//!
+//! A snapshot that was interrupted begins again as of a new moment, and the stream after it begins
+//! where the first one would have: what was deleted since the first documents were sent comes once
+//! more and nothing stays behind. The price is that other changes of that time come again too, after
+//! the snapshot's newer documents, each key in the order of the log up to its present state.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mongodb::bson::Document;
+
+use super::decoder::{Decoder, DecoderConfig, Deployment as Kind, SnapshotFacts};
+use super::deployment::Deployment;
+use super::error::{ServerError, SourceError};
+use super::listing;
+use super::open::{OPEN, StreamSettings};
+use super::oplog;
+use super::parts::{self, Plan as SnapshotPlan};
+use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick};
+use super::session::{After, MongodbSession, Phase, SnapshotPhase};
+use super::source_block::SourceConstants;
+use super::stages::StartPoint;
+use super::stream::{self, Proven};
+use crate::config::{MongodbConfig, SnapshotConfig, SnapshotMode};
+use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
+use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
+use crate::schema::history::SchemaHistory;
+use crate::sources::{BoxError, Source, SourceFuture, Started};
+
+pub struct MongodbSource {
+    config: MongodbConfig,
+    snapshot: SnapshotConfig,
+    pipeline: String,
+    topic_prefix: String,
+}
+
+impl MongodbSource {
+    #[must_use]
+    pub fn new(
+        config: MongodbConfig,
+        snapshot: SnapshotConfig,
+        pipeline: String,
+        topic_prefix: String,
+    ) -> Self {
+        Self { config, snapshot, pipeline, topic_prefix }
+    }
+}
+
+impl Source for MongodbSource {
+    fn prepare(&mut self) -> SourceFuture<'_, Checkpoint> {
+        Box::pin(async move { Ok(self.intend().await?) })
+    }
+
+    fn start<'a>(&'a mut self, checkpoint: Option<&'a Checkpoint>) -> SourceFuture<'a, Started> {
+        Box::pin(async move { self.begin(checkpoint).await })
+    }
+
+    fn name(&self) -> &'static str {
+        "mongodb"
+    }
+}
+
+/// A client, and what the deployment said of itself.
+struct Server {
+    deployment: Deployment,
+    facts: ServerFacts,
+}
+
+/// A run that was decided on.
+struct Plan {
+    /// What the stream goes on from, now or after the snapshot.
+    from: MongodbPosition,
+    state: SnapshotState,
+    phase: Phase,
+    snapshot: Option<SnapshotFacts>,
+}
+
+/// A checkpoint that something was sent for, and the stream that goes on from it.
+struct Past {
+    position: MongodbPosition,
+    proven: Proven,
+}
+
+impl MongodbSource {
+    async fn begin(&self, checkpoint: Option<&Checkpoint>) -> Result<Started, BoxError> {
+        let server = self.connect().await?;
+        let reached = checkpoint.filter(|checkpoint| !checkpoint.snapshot.is_unfinished());
+        if let Some(checkpoint) = checkpoint {
+            check_identity(&server, checkpoint)?;
+        }
+        if let (SnapshotMode::InitialOnly, Some(reached)) = (self.snapshot.mode, reached) {
+            let from = position_of(reached)?.clone();
+            let (state, phase) = (reached.snapshot, Phase::Nothing);
+            return self.started(server, checkpoint, Plan { from, state, phase, snapshot: None });
+        }
+        let past = match checkpoint {
+            Some(checkpoint) => self.past(&server, checkpoint).await?,
+            None => None,
+        };
+        let plan = match (past, reached, self.snapshot.mode) {
+            (Some(Past { position, proven }), Some(reached), _) => {
+                tracing::info!(%position, "resuming");
+                self.check_images(&server).await?;
+                let phase = Phase::Stream(self.settings(&server), Box::new(proven));
+                Plan { from: position, state: reached.snapshot, phase, snapshot: None }
+            }
+            (_, _, SnapshotMode::NoData) => self.at_the_end(&server).await?,
+            (past, _, SnapshotMode::Initial | SnapshotMode::InitialOnly) => {
+                self.with_snapshot(&server, past.map(|past| past.position)).await?
+            }
+        };
+        self.started(server, checkpoint, plan)
+    }
+
+    /// Everything that can be found wrong before anything is saved.
+    async fn intend(&self) -> Result<Checkpoint, SourceError> {
+        let server = self.connect().await?;
+        let all = listing::list(&server.deployment, &self.config).await?;
+        listing::check_known(&server.deployment, &self.config, &all).await?;
+        listing::check_images(&self.config, &listing::captured(&self.config, &all))?;
+        let (position, _) = self.open(&server, StartPoint::Open).await?;
+        let checkpoint =
+            self.checkpoint(&server.facts.identity, None, position, SnapshotState::Intended);
+        server.deployment.close().await;
+        Ok(checkpoint)
+    }
+
+    async fn connect(&self) -> Result<Server, SourceError> {
+        let deployment = Deployment::of(&self.config, self.snapshot.connections).await?;
+        let facts = preflight::server(&deployment, &self.config).await?;
+        tracing::info!(
+            servers = deployment.servers,
+            server_version = %facts.version,
+            deployment = %facts.identity,
+            "connected"
+        );
+        Ok(Server { deployment, facts })
+    }
+
+    fn settings(&self, server: &Server) -> StreamSettings {
+        StreamSettings { config: self.config.clone(), version: server.facts.version }
+    }
+
+    async fn check_images(&self, server: &Server) -> Result<(), SourceError> {
+        let all = listing::list(&server.deployment, &self.config).await?;
+        listing::check_images(&self.config, &listing::captured(&self.config, &all))
+    }
+
+    /// Opens a stream, and gives the place that it begins at.
+    async fn open(
+        &self,
+        server: &Server,
+        from: StartPoint,
+    ) -> Result<(MongodbPosition, Proven), SourceError> {
+        let settings = self.settings(server);
+        let mut proven = stream::prove(&server.deployment, &settings, from).await?;
+        let token = proven.stream.begins_at.take().ok_or_else(|| SourceError::Reply {
+            operation: OPEN,
+            servers: server.deployment.servers.clone(),
+            detail: "there is no postBatchResumeToken in it".to_owned(),
+        })?;
+        let lineage = server.facts.identity.lineage();
+        let cluster_time = token.cluster_time();
+        Ok((MongodbPosition { token, cluster_time, lineage }, proven))
+    }
+
+    /// The stream behind a checkpoint that something was sent for; `None` where nothing was, or the
+    /// oplog that an interrupted snapshot needs is gone.
+    async fn past(
+        &self,
+        server: &Server,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Past>, SourceError> {
+        let position = position_of(checkpoint)?;
+        if checkpoint.snapshot == SnapshotState::Intended {
+            return Ok(None);
+        }
+        check_not_beyond(server, position)?;
+        let settings = self.settings(server);
+        let from = start_point(&position.token)?;
+        match stream::prove(&server.deployment, &settings, from).await {
+            Ok(proven) => Ok(Some(Past { position: position.clone(), proven })),
+            Err(error @ SourceError::HistoryLost { .. })
+                if checkpoint.snapshot == SnapshotState::Running =>
+            {
+                tracing::warn!(
+                    %error,
+                    "starting over after an interrupted snapshot without the changes since: of the \
+                     documents that it sent, those that were deleted meanwhile stay in the topics"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `no_data`: the stream's present end.
+    async fn at_the_end(&self, server: &Server) -> Result<Plan, SourceError> {
+        let (from, proven) = self.open(server, StartPoint::Open).await?;
+        tracing::info!(position = %from, "streaming from the stream's present end");
+        let phase = Phase::Stream(self.settings(server), Box::new(proven));
+        Ok(Plan { from, state: SnapshotState::Skipped, phase, snapshot: None })
+    }
+
+    /// A new snapshot, and the stream from its moment; from that of an interrupted one, where there
+    /// is one to go on from.
+    ///
+    /// The collections are listed behind the moment, so that one that is made in between is either
+    /// in the list or has nothing but what the stream brings.
+    async fn with_snapshot(
+        &self,
+        server: &Server,
+        past: Option<MongodbPosition>,
+    ) -> Result<Plan, SourceError> {
+        let Server { deployment, facts } = server;
+        let at = facts.version.has_snapshot_reads().then_some(facts.applied);
+        let from = at.map_or(StartPoint::Open, |at| StartPoint::At(next_tick(at)));
+        let (begins_at, _) = self.open(server, from).await?;
+        let read_at_us = now_us();
+        let all = listing::list(deployment, &self.config).await?;
+        let captured = listing::captured(&self.config, &all);
+        listing::check_images(&self.config, &captured)?;
+        let plan = parts::plan(deployment, captured, self.snapshot.connections).await?;
+        oplog::warn_if_short(deployment, &plan, facts.newest.time).await?;
+        let position = match past {
+            Some(past) if self.snapshot.mode == SnapshotMode::Initial => {
+                tracing::warn!(
+                    position = %past,
+                    "the snapshot was interrupted and begins again; the changes since it first \
+                     began follow it"
+                );
+                past
+            }
+            interrupted => {
+                if interrupted.is_some() {
+                    tracing::warn!("the snapshot was interrupted and begins again");
+                }
+                begins_at
+            }
+        };
+        let snapshot = SnapshotFacts {
+            collections: plan.collections.iter().map(|one| one.listed.namespace.clone()).collect(),
+            position: position.clone(),
+            read_at_us,
+            // The stream itself begins behind the moment, or long before it on purpose.
+            includes: None,
+        };
+        let after = match self.snapshot.mode {
+            SnapshotMode::InitialOnly => After::Nothing,
+            SnapshotMode::Initial | SnapshotMode::NoData => {
+                After::Stream(self.settings(server), start_point(&position.token)?)
+            }
+        };
+        self.tell(&plan, at.map(cluster_time));
+        let phase = Phase::Snapshot(Box::new(SnapshotPhase { plan, at }), after);
+        let state = SnapshotState::Running;
+        Ok(Plan { from: position, state, phase, snapshot: Some(snapshot) })
+    }
+
+    fn tell(&self, plan: &SnapshotPlan, at: Option<u64>) {
+        tracing::info!(
+            collections = plan.collections.len(),
+            parts = plan.parts.len(),
+            connections = plan.n_readers,
+            cluster_time = at,
+            "reading a snapshot"
+        );
+        if at.is_none() {
+            tracing::info!(
+                "this server cannot read as of one moment (5.0 and newer can): changes made \
+                 meanwhile follow the snapshot, each document in their order up to its present state"
+            );
+        }
+    }
+
+    /// The checkpoint of this run's beginning. The rest of an old one lives on.
+    fn checkpoint(
+        &self,
+        identity: &Identity,
+        old: Option<&Checkpoint>,
+        position: MongodbPosition,
+        snapshot: SnapshotState,
+    ) -> Checkpoint {
+        Checkpoint {
+            pipeline: self.pipeline.clone(),
+            identity: known(identity, old),
+            snapshot,
+            position: Position::Mongodb(position),
+            schemas: SchemaHistory::default(),
+            partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
+            counter: old.map(|old| old.counter).unwrap_or_default(),
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn started(
+        &self,
+        server: Server,
+        old: Option<&Checkpoint>,
+        plan: Plan,
+    ) -> Result<Started, BoxError> {
+        let Plan { from, state, phase, snapshot } = plan;
+        let Server { deployment, facts } = server;
+        let config = DecoderConfig {
+            source: SourceConstants {
+                version: env!("CARGO_PKG_VERSION"),
+                topic_prefix: self.topic_prefix.clone(),
+            },
+            lineage: from.lineage.clone(),
+            deployment: match facts.identity.replica_set {
+                Some(_) => Kind::ReplicaSet,
+                None => Kind::Sharded,
+            },
+            filter: self.config.collections.clone(),
+            fields: self.config.fields.clone(),
+            form: self.config.documents,
+            snapshot,
+            split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
+        };
+        let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
+        let log_end = log_end(&facts, &from.lineage);
+        Ok(Started {
+            checkpoint: self.checkpoint(&facts.identity, old, from, state),
+            session: Box::new(MongodbSession::new(deployment, phase)),
+            decoder: Box::new(Decoder::new(config)?),
+            log_end: Position::Mongodb(log_end),
+            n_snapshot_tables,
+        })
+    }
+}
+
+fn position_of(checkpoint: &Checkpoint) -> Result<&MongodbPosition, SourceError> {
+    match &checkpoint.position {
+        Position::Mongodb(position) => Ok(position),
+        other @ (Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_)) => {
+            Err(SourceError::ForeignPosition { position: other.clone() })
+        }
+    }
+}
+
+/// Another deployment of the same name is known by its id, where both runs may ask for it. Nothing
+/// else tells: a server whose oplog has never been cut takes any older token for its own.
+fn check_identity(server: &Server, checkpoint: &Checkpoint) -> Result<(), SourceError> {
+    let position = position_of(checkpoint)?;
+    let SourceIdentity::Mongodb { replica_set, id } = &checkpoint.identity else {
+        return Err(SourceError::ForeignPosition { position: checkpoint.position.clone() });
+    };
+    let found = &server.facts.identity;
+    let expected = Identity { replica_set: replica_set.clone(), id: id.clone() };
+    let same_id = expected.id.is_none() || found.id.is_none() || expected.id == found.id;
+    if expected.replica_set != found.replica_set || !same_id || position.lineage != found.lineage()
+    {
+        return Err(SourceError::OtherDeployment {
+            servers: server.deployment.servers.clone(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        });
+    }
+    if expected.id.is_none() || found.id.is_none() {
+        tracing::debug!("the deployment's id is not known; its name is all that was compared");
+    }
+    Ok(())
+}
+
+/// What a majority has is never rolled back, so a checkpoint is never newer than the deployment.
+fn check_not_beyond(server: &Server, position: &MongodbPosition) -> Result<(), SourceError> {
+    let newest = next_tick(server.facts.newest);
+    match position.token.cluster_time() {
+        Some(time) if time > cluster_time(newest) => Err(SourceError::BeyondLog {
+            servers: server.deployment.servers.clone(),
+            checkpoint: position.to_string(),
+            newest: format!("{}:{}", newest.time, newest.increment),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An id that was known once stays known, so that a right that is taken away hides no exchange.
+fn known(identity: &Identity, old: Option<&Checkpoint>) -> SourceIdentity {
+    let before = old.and_then(|old| match &old.identity {
+        SourceIdentity::Mongodb { id, .. } => id.clone(),
+        SourceIdentity::Postgres { .. }
+        | SourceIdentity::Mysql { .. }
+        | SourceIdentity::Mariadb { .. } => None,
+    });
+    SourceIdentity::Mongodb {
+        replica_set: identity.replica_set.clone(),
+        id: identity.id.clone().or(before),
+    }
+}
+
+fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {
+    let document = Document::from_reader(token.as_bson());
+    document.map(StartPoint::After).map_err(|error| SourceError::BadToken {
+        place: token.to_string(),
+        source: ServerError { message: error.to_string(), ..ServerError::default() },
+    })
+}
+
+/// The log's end as of the start, for comparisons only: it sorts before every token of its time, so
+/// whatever reaches it has left everything older behind. (Tokens of idle streams stand at the last
+/// entry's own time, so a later one would not be reached until something is written.)
+fn log_end(facts: &ServerFacts, lineage: &str) -> MongodbPosition {
+    let time = cluster_time(facts.applied);
+    let token = ResumeToken::before(time);
+    MongodbPosition { token, cluster_time: Some(time), lineage: lineage.to_owned() }
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,89 @@
+//! XA transactions that are prepared where a stream is to begin.
+//!
+//! Their rows are in the log before that place and their commit may come behind it. So reading
+//! begins at an earlier place, which is remembered here, and then every transaction that had been
+//! prepared before it is waited for: whatever is undecided after that was prepared behind it, and
+//! comes with the log. Most are decided within milliseconds. One that nobody decides, left behind
+//! by a program that died, holds its locks for ever; it stops the start by its name.
+//! <https://dev.mysql.com/doc/refman/8.4/en/xa-statements.html>
+//! <https://mariadb.com/docs/server/reference/sql-statements/transactions/xa-transactions>
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::connection::MyConnection;
+use super::error::SourceError;
+use super::log_point::{self, LogPoint};
+use super::settings::Flavor;
+use super::sql::{Columns, Row};
+use crate::failpoint;
+
+const LIST: &str = "list prepared XA transactions";
+const WAIT: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_millis(50);
+/// One that is being prepared is in the log a little before the server lists it.
+const LISTED_AFTER: Duration = Duration::from_millis(20);
+/// `ER_XAER_RMERR`, which is how MySQL says that XA_RECOVER_ADMIN is missing
+/// (`Sql_cmd_xa_recover::check_xa_recover_privilege` in `sql/xa.cc`), and
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+const DENIED: [u16; 2] = [1401, 1227];
+
+/// A place in the log such that no transaction that was prepared before it is undecided now.
+///
+/// # Errors
+/// When one stays undecided for a minute, or the server cannot be asked.
+pub(super) async fn place(connection: &mut MyConnection) -> Result<LogPoint, SourceError> {
+    let point = log_point::read(connection).await?;
+    tokio::time::sleep(LISTED_AFTER).await;
+    let Some(mut old) = prepared(connection).await? else { return Ok(point) };
+    let (since, limit) = (Instant::now(), failpoint::wait(failpoint::UNDECIDED, WAIT));
+    if !old.is_empty() {
+        let xa = names(&old);
+        tracing::info!(xa, "waiting for XA transactions that were prepared before the start");
+    }
+    while !old.is_empty() {
+        if since.elapsed() > limit {
+            let (names, waited_ms) = (names(&old), limit.as_millis());
+            return Err(SourceError::Undecided { names, waited_ms });
+        }
+        tokio::time::sleep(REST).await;
+        let now = prepared(connection).await?.unwrap_or_default();
+        old.retain(|name| now.contains(name));
+    }
+    Ok(point)
+}
+
+fn names(transactions: &BTreeSet<String>) -> String {
+    transactions.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
+}
+
+/// As they are written in `XA COMMIT`; `None` where the user may not see them.
+async fn prepared(connection: &mut MyConnection) -> Result<Option<BTreeSet<String>>, SourceError> {
+    let sql = match connection.flavor() {
+        Flavor::Mysql => "XA RECOVER CONVERT XID",
+        Flavor::Mariadb => "XA RECOVER FORMAT='SQL'",
+    };
+    let rows = match connection.query(LIST, sql).await {
+        Ok(rows) => rows,
+        Err(error) if DENIED.iter().any(|code| error.has_code(*code)) => {
+            tracing::info!("XA transactions cannot be seen without XA_RECOVER_ADMIN");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let name = |row| name(connection, row);
+    rows.into_iter().map(name).collect::<Result<_, _>>().map(Some)
+}
+
+/// Columns formatID, gtrid_length, bqual_length, data. MySQL gives the data as one hexadecimal
+/// number, MariaDB as the whole name.
+fn name(connection: &MyConnection, row: Row) -> Result<String, SourceError> {
+    let mut columns = Columns::new(connection.endpoint(), row);
+    let format: u32 = columns.parsed()?;
+    let global_bytes: usize = columns.parsed()?;
+    columns.text()?;
+    let data = columns.text()?;
+    let Some(digits) = data.strip_prefix("0x") else { return Ok(data) };
+    let (global, branch) = digits.split_at_checked(2 * global_bytes).unwrap_or((digits, ""));
+    Ok(format!("X'{global}',X'{branch}',{format}"))
+}

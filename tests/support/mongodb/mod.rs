@@ -1,0 +1,200 @@
+//! **A test tool, not a MongoDB.** No package registry carries a MongoDB server, so this one plays
+//! it: a replica set of one member that speaks `OP_MSG` to the official driver over an ordered log
+//! of its own, with change streams, sessions, transactions and the errors that a test orders.
+//!
+//! What it answers is taken from recordings of a real 4.4 (`tests/golden/mongodb/wire`, compared by
+//! `it::mongodb::recordings`), and for what newer servers add from the manual and the server's
+//! source, cited where it is done. What it does not know it refuses with an error, never with a
+//! guess. With `TAILWATER_TEST_MONGODB_URI` set, the same tests run against that replica set, and
+//! those which need faults of the played one print that they were skipped.
+//!
+//! It lives in the test's process, so that it survives every kill of Tailwater.
+
+pub(crate) mod aggregation;
+pub(crate) mod auth;
+pub(crate) mod commands;
+pub(crate) mod cursor;
+pub(crate) mod event;
+pub(crate) mod failure;
+pub(crate) mod oplog;
+pub(crate) mod order;
+pub(crate) mod query;
+pub(crate) mod raw;
+pub(crate) mod server;
+pub(crate) mod state;
+pub(crate) mod store;
+pub(crate) mod stream;
+pub(crate) mod token;
+pub(crate) mod update;
+pub(crate) mod wire;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mongodb::bson::{Document, Timestamp, doc};
+use mongodb::{Client, Collection, Database};
+
+use super::runtime;
+use server::Server;
+use state::{Fault, Options};
+
+/// Names a real replica set for the same tests.
+const REAL: &str = "TAILWATER_TEST_MONGODB_URI";
+
+/// A replica set, and a client of the official driver that is not Tailwater's.
+pub(crate) struct Mongo {
+    pub(crate) uri: String,
+    pub(crate) client: Client,
+    played: Option<Arc<Server>>,
+}
+
+impl Mongo {
+    /// The one that tests share: the real one, when there is one.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Mongo> = OnceLock::new();
+        SHARED.get_or_init(|| match std::env::var(REAL) {
+            Ok(uri) => Self { client: client(&uri), uri, played: None },
+            Err(_) => Self::play(Options::default()),
+        })
+    }
+
+    /// A server for one test alone. With a real one named there is none, and the test says so.
+    pub(crate) fn alone(options: Options, test: &str) -> Option<Self> {
+        if std::env::var_os(REAL).is_some() {
+            println!("SKIPPED {test}: needs the played server");
+            return None;
+        }
+        Some(Self::play(options))
+    }
+
+    fn play(options: Options) -> Self {
+        Self::play_on(options, 0)
+    }
+
+    pub(crate) fn play_on(options: Options, port: u16) -> Self {
+        let set = options.set_name.clone();
+        let (login, tls) = (options.users.first().cloned(), options.tls.is_some());
+        let standalone = options.standalone;
+        let server =
+            Server::start(options, port).expect("a port of this machine can be listened on");
+        let login = login.map_or(String::new(), |u| format!("{}:{}@", u.name, u.password));
+        let mut uri = format!("mongodb://{login}127.0.0.1:{}/", server.port);
+        if standalone {
+            uri.push_str("?directConnection=true");
+        } else {
+            uri.push_str(&format!("?replicaSet={set}"));
+        }
+        if tls {
+            uri.push_str("&tls=true&tlsAllowInvalidCertificates=true");
+        }
+        Self { client: client(&uri), uri, played: Some(server) }
+    }
+
+    pub(crate) fn is_real(&self) -> bool {
+        self.played.is_none()
+    }
+
+    fn server(&self) -> &Server {
+        self.played.as_ref().expect("only a played server does this")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.server().port
+    }
+
+    /// The URI with another port: through a proxy. The driver must not look for other members.
+    pub(crate) fn uri_through(&self, port: u16) -> String {
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+    }
+
+    /// Runs a command of the administrator.
+    pub(crate) fn admin(&self, command: Document) -> Document {
+        block(self.client.database("admin").run_command(command)).expect("the command is known")
+    }
+
+    /// `maxWireVersion`: features are asked of the server.
+    pub(crate) fn wire(&self) -> i32 {
+        self.admin(doc! { "hello": 1 }).get_i32("maxWireVersion").expect("hello tells it")
+    }
+
+    /// Orders errors of the next commands of these names.
+    pub(crate) fn order(&self, fault: Fault) {
+        self.server().state().faults.push(fault);
+    }
+
+    pub(crate) fn n_commands(&self, name: &str) -> u64 {
+        self.server().state().counts.get(name).copied().unwrap_or(0)
+    }
+
+    /// An election: nobody is primary for so long.
+    pub(crate) fn step_down(&self, length: Duration) {
+        self.server().state().step_down(length);
+        self.server().notify();
+    }
+
+    /// Every connection ends, as when the process is killed; who comes again is served.
+    pub(crate) fn cut(&self) {
+        self.server().cut();
+    }
+
+    pub(crate) fn kill_cursors(&self) {
+        self.server().state().cursors.clear();
+    }
+
+    /// Writes from now on are on the primary alone.
+    pub(crate) fn hold_majority(&self) {
+        let mut state = self.server().state();
+        state.held = Some(state.oplog.last());
+    }
+
+    /// What was held reaches the majority.
+    pub(crate) fn release_majority(&self) {
+        self.server().state().held = None;
+        self.server().notify();
+    }
+
+    /// The primary dies with what it alone had: a rollback, and an election. How many were lost.
+    pub(crate) fn roll_back(&self) -> usize {
+        let mut state = self.server().state();
+        let held = state.held.take().expect("the majority was held");
+        let lost = state.oplog.roll_back(held);
+        state.store.roll_back(held);
+        state.step_down(Duration::from_millis(200));
+        drop(state);
+        self.server().notify();
+        self.cut();
+        lost
+    }
+
+    /// The log forgets all that is before now, as a small one does.
+    pub(crate) fn forget_log(&self) {
+        let mut state = self.server().state();
+        let now = state.oplog.last();
+        state.oplog.truncate(Timestamp { time: now.time, increment: now.increment });
+    }
+
+    pub(crate) fn database(&self, name: &str) -> Database {
+        self.client.database(name)
+    }
+
+    pub(crate) fn collection(&self, database: &str, name: &str) -> Collection<Document> {
+        self.client.database(database).collection(name)
+    }
+}
+
+impl Drop for Mongo {
+    fn drop(&mut self) {
+        if let Some(server) = &self.played {
+            server.close();
+        }
+    }
+}
+
+pub(crate) fn client(uri: &str) -> Client {
+    block(Client::with_uri_str(uri)).expect("the URI is right")
+}
+
+/// Tests are synchronous.
+pub(crate) fn block<F: IntoFuture>(future: F) -> F::Output {
+    runtime().block_on(future.into_future())
+}
