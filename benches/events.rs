@@ -42,11 +42,11 @@ fn transcoder() -> Transcoder {
     let options = EncodeOptions {
         topic_prefix: "shop".to_owned(),
         format: Format::Avro,
+        connector: "mongodb",
+        values: tailwater::config::ValueModes::default(),
         tombstones: true,
         id_header: true,
         context_headers: false,
-        connector: "mongodb",
-        values: tailwater::config::ValueModes::default(),
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
     let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };

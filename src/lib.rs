@@ -71,6 +71,7 @@
 //! | [`sources::postgres`] | logical replication (pgoutput) | a slot, told by acknowledgements | LSN of one timeline |
 //! | [`sources::mysql`], MySQL | binary log | nothing but the server's retention | GTID set, or file and offset |
 //! | [`sources::mysql`], MariaDB | binary log | nothing but the server's retention | last GTID of each domain |
+//! | [`sources::mongodb`] | change stream | nothing but the oplog's size | resume token |
 //!
 //! ## Where the next source goes
 //!

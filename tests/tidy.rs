@@ -4,8 +4,10 @@
 //! An exception is a line in `EXCEPTIONS`, with its reason.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "tallies are for people")]
 #![expect(clippy::string_slice, reason = "cut where ASCII was just found")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -213,6 +215,48 @@ fn every_exception_is_still_needed() {
 
 fn excepted(file: &str, rule: &str) -> bool {
     EXCEPTIONS.iter().any(|(f, r, _)| *f == file && *r == rule)
+}
+
+/// The failures of others (`tests/failures.md`): each has tests that are there, or a reason.
+#[test]
+fn every_known_failure_has_a_test_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    walk(&root.join("src"), &mut files);
+    walk(&root.join("tests"), &mut files);
+    let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let text = fs::read_to_string(root.join("tests/failures.md")).unwrap();
+    let (mut broken, mut counts) = (Vec::new(), BTreeMap::<&str, [usize; 2]>::new());
+    for line in text.lines().filter_map(|line| line.strip_prefix("- ")) {
+        let (entry, said) = line.split_once(": ").unwrap_or((line, ""));
+        let (source, number) = entry.split(' ').next().and_then(|id| id.split_once('-')).unwrap();
+        let [covered, total] = counts.entry(source).or_default();
+        *total += 1;
+        if number.parse() != Ok(*total) {
+            broken.push(format!("{source}-{number} is number {total}"));
+        }
+        let tests: Vec<&str> = said
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('_') && name.chars().all(|c| !c.is_ascii_uppercase()))
+            .collect();
+        match said.strip_prefix("No test: ") {
+            Some(reason) if reason.is_empty() => broken.push(format!("{entry}: no reason")),
+            Some(_) => {}
+            None if tests.is_empty() => broken.push(format!("{entry}: no test and no reason")),
+            None => *covered += 1,
+        }
+        let is_there = |name: &&&str| !code.contains(&format!("fn {name}("));
+        let gone = tests.iter().filter(is_there).filter(|_| !said.starts_with("No test"));
+        broken.extend(gone.map(|name| format!("{entry}: there is no test `{name}`")));
+    }
+    for (source, [covered, total]) in &counts {
+        println!(
+            "coverage: {source}: {covered} of {total} failures of others have tests, the rest a reason"
+        );
+    }
+    assert!(broken.is_empty(), "tests/failures.md:\n{}", broken.join("\n"));
 }
 
 /// Every source file, by its path below `src/`.

@@ -137,6 +137,8 @@ impl Handler {
         let options = EncodeOptions {
             topic_prefix: "p".to_owned(),
             format: if is_json { Format::Json { schemas: false } } else { Format::Avro },
+            connector: "mongodb",
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: true,
             context_headers: false,

@@ -16,7 +16,7 @@ use crate::exit;
 use crate::logs;
 use report::Report;
 
-/// Change data capture in one small binary: PostgreSQL, MySQL and MariaDB to Kafka, with Debezium's envelopes.
+/// Change data capture in one small binary: PostgreSQL, MySQL, MariaDB and MongoDB to Kafka, with Debezium's envelopes.
 #[derive(Debug, Parser)]
 #[command(name = "tailwater", version, about, arg_required_else_help = true)]
 struct Arguments {

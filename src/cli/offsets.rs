@@ -141,7 +141,7 @@ fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkp
     }
     let Position::Postgres(position) = &before.position else {
         return Err(Report::refused(
-            format!("move the checkpoint at {location}: it is a binlog position, not an LSN"),
+            format!("move the checkpoint at {location}: it is no LSN"),
             "only PostgreSQL's checkpoints can be moved; `tailwater offsets reset` forgets this one".to_owned(),
         ));
     };

@@ -37,8 +37,9 @@ struct Origin {
     config: Option<PathBuf>,
 
     /// A first look without a file: JSON lines to stdout, offsets in ./.tailwater. A URL like
-    /// postgres://user@host:5432/database?tables=public.*, mysql://user@host:3306/database or
-    /// mariadb://…; the password comes from the environment variable PGPASSWORD or MYSQL_PWD
+    /// postgres://user@host:5432/database?tables=public.*, mysql://user@host:3306/database,
+    /// mariadb://… or mongodb://host:27017/database?replicaSet=rs0; the password comes from the
+    /// environment variable PGPASSWORD, MYSQL_PWD or MONGODB_PASSWORD
     #[arg(long, value_name = "URL")]
     source: Option<String>,
 }

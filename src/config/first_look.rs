@@ -1,7 +1,10 @@
-//! `--source postgres://…`, `mysql://…`, `mariadb://…`: a pipeline without a file, for a first look.
+//! `--source postgres://…`, `mysql://…`, `mariadb://…`, `mongodb://…`: a pipeline without a file, for
+//! a first look.
 //!
 //! JSON lines to stdout, offsets in a folder here, no admin endpoints. It goes through the same
 //! checks as a file does.
+
+mod mongodb;
 
 use std::path::PathBuf;
 
@@ -21,30 +24,38 @@ const PARAMETERS: &[&str] =
 pub fn password_variable(url: &str) -> &'static str {
     match url.split_once("://") {
         Some(("mysql" | "mariadb", _)) => "MYSQL_PWD",
+        // MongoDB's own clients have none.
+        Some(("mongodb" | "mongodb+srv", _)) => "MONGODB_PASSWORD",
         _ => "PGPASSWORD",
     }
 }
 
 /// A configuration out of a URL as libpq takes it: `postgres://user@host:port/database`, with
 /// `?sslmode=…&sslrootcert=…` and `tables=public.*,sales.orders`; `mysql://…` and `mariadb://…`
-/// likewise, where the database's tables are captured unless `tables` says otherwise. `password` is
-/// used where the URL has none.
+/// likewise, where the database's tables are captured unless `tables` says otherwise; `mongodb://…`
+/// with the options of MongoDB's own drivers, and `collections=shop.*`. `password` is used where the
+/// URL has none.
 ///
 /// # Errors
 /// When the URL is none, or names what cannot be used. The URL itself is never quoted.
 pub fn first_look(url: &str, password: Option<Secret>) -> Result<Loaded, ConfigError> {
     let whole = |problem: String| ConfigError::whole(FILE, problem);
-    let look = look(url, password).map_err(whole)?;
-    let has_password = reqwest::Url::parse(url).is_ok_and(|url| url.password().is_some());
-    let pipeline = look
-        .database
+    let (database, source, has_password) = match mongodb::is_one(url) {
+        true => mongodb::look(url, password).map_err(whole)?,
+        false => {
+            let look = look(url, password).map_err(whole)?;
+            let has_password = reqwest::Url::parse(url).is_ok_and(|url| url.password().is_some());
+            (look.database.clone(), look.into_source(), has_password)
+        }
+    };
+    let pipeline = database
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
         .collect();
     let written = Written {
         pipeline,
         topic_prefix: None,
-        source: look.into_source(),
+        source,
         snapshot: None,
         format: None,
         sink: written::Sink::Stdout(written::Nothing {}),
@@ -93,7 +104,7 @@ struct Look {
 }
 
 fn look(url: &str, password: Option<Secret>) -> Result<Look, String> {
-    let any = "expected postgres://user@host:port/database, or mysql:// or mariadb://";
+    let any = "expected postgres://user@host:port/database, or mysql://, mariadb:// or mongodb://";
     let url = reqwest::Url::parse(url).map_err(|_| any.to_owned())?;
     let (server, scheme) = match url.scheme() {
         "postgres" | "postgresql" => (Server::Postgres, "postgres"),
@@ -261,7 +272,8 @@ mod tests {
             let error = first_look(url, None).unwrap_err();
             assert_eq!(error.lines(), [format!("--source: {expected}")], "{url}");
         };
-        let any = "expected postgres://user@host:port/database, or mysql:// or mariadb://";
+        let any =
+            "expected postgres://user@host:port/database, or mysql://, mariadb:// or mongodb://";
         check("oracle://u:canary@h/d", any);
         check("u:canary@h/d", any);
         check("mysql://u:canary@h", "expected mysql://user@host:port/database");

@@ -227,9 +227,9 @@ pub(super) struct Mongodb {
     /// `connectTimeoutMS`, `serverSelectionTimeoutMS` and so on. Required. Debezium:
     /// `mongodb.connection.string`.
     pub(super) uri: SecretText,
-    /// Instead of the one in `uri`; together with `password`. Debezium: `mongodb.user`.
+    /// Together with `password`. Default: the one in `uri`. Debezium: `mongodb.user`.
     pub(super) user: Option<String>,
-    /// Better `${file:…}` or `${env:…}` than plain text. Instead of the one in `uri`. Debezium:
+    /// Better `${file:…}` or `${env:…}` than plain text. Default: the one in `uri`. Debezium:
     /// `mongodb.password`.
     pub(super) password: Option<SecretText>,
     /// Which collections are captured. Default: all but the system's. Debezium:
@@ -239,7 +239,7 @@ pub(super) struct Mongodb {
     /// What the change stream is opened over. Default: `deployment`. Debezium: `capture.scope`.
     pub(super) capture_scope: Option<CaptureScope>,
     /// With `capture_scope: database` the database, with `collection` the `database.collection`.
-    /// Debezium: `capture.target`.
+    /// Default: none. Debezium: `capture.target`.
     pub(super) capture_target: Option<String>,
     /// What an update's `after` is made of. Default: `lookup`. Debezium: `capture.mode` and
     /// `capture.mode.full.update.type`.

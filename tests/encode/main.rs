@@ -8,6 +8,7 @@ mod golden;
 mod modes;
 mod mongodb;
 mod mongodb_catalogue;
+mod mongodb_recorded;
 mod mysql;
 mod published;
 mod records;

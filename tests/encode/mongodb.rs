@@ -56,11 +56,11 @@ impl Run {
                 Config::Default | Config::Deltas => Format::Json { schemas: true },
                 Config::Avro => Format::Avro,
             },
+            connector: "mongodb",
+            values: tailwater::config::ValueModes::default(),
             tombstones: true,
             id_header: false,
             context_headers: false,
-            connector: "mongodb",
-            values: tailwater::config::ValueModes::default(),
         };
         let golden = Golden::read(Source::Mongodb, config);
         let mut topics: BTreeMap<String, (Vec<usize>, usize)> = BTreeMap::new();

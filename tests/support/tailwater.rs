@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kafka::Kafka;
+use super::mongodb::Mongo;
 use super::mysql::Server;
 use super::postgres::Database;
 use super::process::{Process, Spec, code};
@@ -57,7 +58,17 @@ impl Setup {
         Self::of_source(database, source)
     }
 
-    fn of_source(pipeline: &str, source: Value) -> Self {
+    /// JSON lines to standard output, every collection of one database.
+    pub(crate) fn mongodb(mongo: &Mongo, database: &str) -> Self {
+        let source = json!({ "mongodb": {
+            "uri": mongo.uri,
+            "collections": { "include": [format!("{database}.*")] },
+            "await_time": "200ms",
+        } });
+        Self::of_source(database, source)
+    }
+
+    pub(crate) fn of_source(pipeline: &str, source: Value) -> Self {
         let folder = new_folder("tailwater");
         let admin = free_port();
         let config = json!({

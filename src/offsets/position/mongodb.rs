@@ -96,6 +96,17 @@ impl ResumeToken {
         Self::of_data(&digits).expect("18 digits are not too long")
     }
 
+    /// Sorts behind the token that stands for the bare time of this one, and before those of the
+    /// events of that time. Neither was it made by a server. (`resume_token.cpp`: behind the time
+    /// come the version and the token's type, which is 0 for a bare time, the byte 0x29, and 128
+    /// for an event, 0x2C.)
+    #[must_use]
+    pub fn behind_its_time(&self) -> Option<Self> {
+        const TIME_AND_VERSION_DIGITS: usize = 22;
+        let head = self.data()?.get(..TIME_AND_VERSION_DIGITS)?;
+        Self::of_data(&format!("{head}2A")).ok()
+    }
+
     fn of_data(data: &str) -> Result<Self, ResumeTokenError> {
         let too_long = |_| ResumeTokenError("too long");
         let text = i32::try_from(data.len() + 1).map_err(too_long)?;
@@ -216,7 +227,7 @@ mod tests {
         let token: ResumeToken = EVENT.parse().unwrap();
         let bson = token.as_bson().to_vec();
         assert_eq!(bson.len(), EVENT.len() + 17);
-        assert_eq!(bson.get(..11), Some(&b"\x69\0\0\0\x02_data\0"[..]));
+        assert_eq!(bson.get(..11), Some(&b"\x6B\0\0\0\x02_data\0"[..]));
         assert_eq!(ResumeToken::from_bson(&bson).unwrap(), token);
         assert_eq!((token.data(), token.to_string().as_str()), (Some(EVENT), EVENT));
         assert_eq!(token.cluster_time(), Some(0x6B00_5F93_0000_0005));
@@ -251,6 +262,10 @@ mod tests {
         assert_eq!(compare(IDLE, EVENT), Some(Ordering::Less), "a time comes before its events");
         let before = ResumeToken::before(0x6B00_5F93_0000_0005).to_string();
         assert_eq!(compare(&before, IDLE), Some(Ordering::Less));
+        let idle: ResumeToken = IDLE.parse().unwrap();
+        let behind = idle.behind_its_time().unwrap().to_string();
+        assert_eq!(compare(IDLE, &behind), Some(Ordering::Less));
+        assert_eq!(compare(&behind, EVENT), Some(Ordering::Less));
         assert_eq!(compare(EVENT, NEXT), Some(Ordering::Less));
         assert_eq!(compare(NEXT, IDLE), Some(Ordering::Greater));
         assert_eq!(compare(NEXT, NEXT), Some(Ordering::Equal));

@@ -11,15 +11,14 @@
 //!
 //! The formats, in reading order: [`bson`] walks documents, [`extjson`] writes their text. Of them
 //! the [`decoder`] makes changes: an [`event`] field by field, put together where it came in pieces
-//! ([`split`]), of one of the [`captured`] collections, its documents rewritten by the rules for [`fields`]
-//! and made a [`row`].
+//! ([`split`]), of one of the [`captured`] collections, its documents rewritten by the rules for
+//! [`fields`] and made a [`row`].
 
 pub mod source;
 
 pub mod bson;
 pub mod extjson;
 
-pub mod captured;
 pub mod deployment;
 pub mod error;
 pub mod listing;
@@ -35,6 +34,7 @@ pub mod stream;
 mod hints;
 mod oplog;
 
+pub mod captured;
 pub mod decode_error;
 pub mod decoder;
 pub mod event;

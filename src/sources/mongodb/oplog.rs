@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, Timestamp, doc};
 
 use super::deployment::Deployment;
 use super::error::SourceError;
 use super::parts::{Plan, whole};
-use super::preflight::allowed;
+use super::preflight::{self, allowed};
 
 const OPERATION: &str = "ask how far back the oplog goes";
 /// What one reader gets through, to be on the safe side: a disk that is busy with other things.
@@ -69,11 +69,17 @@ fn is_short(window: Window, needed: Duration) -> bool {
     full && needed.saturating_mul(2) > window.reach
 }
 
-async fn window(
+/// Whether the oplog is known to have everything since `cluster_time`, and something before it.
+pub(super) async fn reaches_behind(
     deployment: &Deployment,
-    newest_seconds: u32,
-) -> Result<Option<Window>, SourceError> {
-    let oldest = doc! {
+    cluster_time: u64,
+) -> Result<bool, SourceError> {
+    let oldest = oldest(deployment).await?;
+    Ok(oldest.is_some_and(|oldest| preflight::cluster_time(oldest) < cluster_time))
+}
+
+async fn oldest(deployment: &Deployment) -> Result<Option<Timestamp>, SourceError> {
+    let command = doc! {
         "find": "oplog.rs",
         "filter": {},
         "projection": { "ts": 1 },
@@ -81,30 +87,35 @@ async fn window(
         "limit": 1,
         "singleBatch": true,
     };
-    let oldest = allowed(deployment.command(OPERATION, "local", oldest).await)?;
+    let answer = allowed(deployment.command(OPERATION, "local", command).await)?;
+    Ok(answer.as_ref().and_then(oldest_of))
+}
+
+async fn window(
+    deployment: &Deployment,
+    newest_seconds: u32,
+) -> Result<Option<Window>, SourceError> {
+    let oldest = oldest(deployment).await?;
     let stats = doc! { "collStats": "oplog.rs" };
     let stats = allowed(deployment.command(OPERATION, "local", stats).await)?;
     Ok(oldest.zip(stats).and_then(|(oldest, stats)| {
-        let oldest = oldest_seconds(&oldest)?;
         let number = |name: &str| stats.get(name).and_then(whole);
         Some(Window {
-            reach: Duration::from_secs(u64::from(newest_seconds.saturating_sub(oldest))),
+            reach: Duration::from_secs(u64::from(newest_seconds.saturating_sub(oldest.time))),
             bytes: number("size")?,
             bytes_max: number("maxSize")?,
         })
     }))
 }
 
-fn oldest_seconds(answer: &Document) -> Option<u32> {
+fn oldest_of(answer: &Document) -> Option<Timestamp> {
     let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
     let entry = batch.first().and_then(Bson::as_document)?;
-    entry.get_timestamp("ts").ok().map(|ts| ts.time)
+    entry.get_timestamp("ts").ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use mongodb::bson::Timestamp;
-
     use super::*;
 
     #[test]
@@ -119,9 +130,10 @@ mod tests {
 
     #[test]
     fn the_first_entry_says_how_old_the_oplog_is() {
-        let entry = doc! { "ts": Timestamp { time: 7, increment: 1 } };
+        let ts = Timestamp { time: 7, increment: 1 };
+        let entry = doc! { "ts": ts };
         let answer = doc! { "cursor": { "firstBatch": [entry], "id": 0_i64 } };
-        assert_eq!(oldest_seconds(&answer), Some(7));
-        assert_eq!(oldest_seconds(&doc! { "cursor": { "firstBatch": [] } }), None);
+        assert_eq!(oldest_of(&answer), Some(ts));
+        assert_eq!(oldest_of(&doc! { "cursor": { "firstBatch": [] } }), None);
     }
 }

@@ -215,6 +215,13 @@ pub fn cluster_time(timestamp: Timestamp) -> u64 {
     u64::from(timestamp.time) << 32 | u64::from(timestamp.increment)
 }
 
+/// The other way round.
+#[must_use]
+pub fn timestamp(cluster_time: u64) -> Timestamp {
+    let half = |bits: u64| u32::try_from(bits & 0xFFFF_FFFF).unwrap_or(u32::MAX);
+    Timestamp { time: half(cluster_time >> 32), increment: half(cluster_time) }
+}
+
 /// As `LogicalTime::addTicks(1)`: the first moment after everything of `timestamp`.
 pub(super) fn next_tick(timestamp: Timestamp) -> Timestamp {
     match timestamp.increment.checked_add(1) {
@@ -252,6 +259,7 @@ mod tests {
         assert_eq!(newest_time(&answer), Some(time(7, 2)));
         assert_eq!(newest_time(&doc! { "ok": 1 }), None);
         assert_eq!(cluster_time(time(1, 2)), 0x1_0000_0002);
+        assert_eq!(timestamp(0x1_0000_0002), time(1, 2));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::listing;
 use super::open::{OPEN, StreamSettings};
 use super::oplog;
 use super::parts::{self, Plan as SnapshotPlan};
-use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick};
+use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick, timestamp};
 use super::session::{After, MongodbSession, Phase, SnapshotPhase};
 use super::source_block::SourceConstants;
 use super::stages::StartPoint;
@@ -34,6 +34,9 @@ use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
 use crate::schema::history::SchemaHistory;
 use crate::sources::{BoxError, Source, SourceFuture, Started};
+
+/// `ChangeStreamFatalError`: the event of the token is not where it should be.
+const TOKEN_NOT_FOUND: [i32; 1] = [280];
 
 pub struct MongodbSource {
     config: MongodbConfig,
@@ -188,6 +191,9 @@ impl MongodbSource {
         let from = start_point(&position.token)?;
         match stream::prove(&server.deployment, &settings, from).await {
             Ok(proven) => Ok(Some(Past { position: position.clone(), proven })),
+            Err(error) if error.has_code(&TOKEN_NOT_FOUND) && is_proven(server, checkpoint) => {
+                self.from_its_time(server, position, error).await.map(Some)
+            }
             Err(error @ SourceError::HistoryLost { .. })
                 if checkpoint.snapshot == SnapshotState::Running =>
             {
@@ -200,6 +206,29 @@ impl MongodbSource {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The event of a token must be there to go on behind it, and where the scope of the stream was
+    /// changed it is not. Its time is as good a place, a little earlier, on a deployment that is
+    /// known to be the same one and whose oplog is known to go back further.
+    async fn from_its_time(
+        &self,
+        server: &Server,
+        position: &MongodbPosition,
+        error: SourceError,
+    ) -> Result<Past, SourceError> {
+        let Some(time) = position.token.cluster_time() else { return Err(error) };
+        if !oplog::reaches_behind(&server.deployment, time).await? {
+            return Err(error);
+        }
+        tracing::warn!(
+            %error,
+            "the checkpoint's own event is not in what is captured now; the stream goes on with \
+             everything of that event's time, so that a few events may come once more"
+        );
+        let from = StartPoint::At(timestamp(time));
+        let (position, proven) = self.open(server, from).await?;
+        Ok(Past { position, proven })
     }
 
     /// `no_data`: the stream's present end.
@@ -326,7 +355,7 @@ impl MongodbSource {
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
         let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
-        let log_end = log_end(&facts, &from.lineage);
+        let log_end = log_end(&facts, &from);
         Ok(Started {
             checkpoint: self.checkpoint(&facts.identity, old, from, state),
             session: Box::new(MongodbSession::new(deployment, phase)),
@@ -370,6 +399,12 @@ fn check_identity(server: &Server, checkpoint: &Checkpoint) -> Result<(), Source
     Ok(())
 }
 
+/// Whether the deployment is known to be the very one of the checkpoint.
+fn is_proven(server: &Server, checkpoint: &Checkpoint) -> bool {
+    let SourceIdentity::Mongodb { id, .. } = &checkpoint.identity else { return false };
+    id.is_some() && *id == server.facts.identity.id
+}
+
 /// What a majority has is never rolled back, so a checkpoint is never newer than the deployment.
 fn check_not_beyond(server: &Server, position: &MongodbPosition) -> Result<(), SourceError> {
     let newest = next_tick(server.facts.newest);
@@ -405,13 +440,17 @@ fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {
     })
 }
 
-/// The log's end as of the start, for comparisons only: it sorts before every token of its time, so
-/// whatever reaches it has left everything older behind. (Tokens of idle streams stand at the last
-/// entry's own time, so a later one would not be reached until something is written.)
-fn log_end(facts: &ServerFacts, lineage: &str) -> MongodbPosition {
+/// The log's end as of the start, for comparisons only. It sorts before every token of its time,
+/// so whatever reaches it has left everything older behind: a stream that has looked at the last
+/// entry stands at its bare time, or at its event. One that was opened when that entry was still to
+/// come has that very time as its beginning; there it is the event that has to be reached, or
+/// whatever comes next.
+fn log_end(facts: &ServerFacts, from: &MongodbPosition) -> MongodbPosition {
     let time = cluster_time(facts.applied);
-    let token = ResumeToken::before(time);
-    MongodbPosition { token, cluster_time: Some(time), lineage: lineage.to_owned() }
+    let is_beginning = from.token.cluster_time() == Some(time);
+    let behind = is_beginning.then(|| from.token.behind_its_time()).flatten();
+    let token = behind.unwrap_or_else(|| ResumeToken::before(time));
+    MongodbPosition { token, cluster_time: Some(time), lineage: from.lineage.clone() }
 }
 
 fn now_us() -> i64 {

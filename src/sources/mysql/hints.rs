@@ -128,6 +128,8 @@ fn dump_hint(error: &ServerError) -> Option<String> {
         }
         1236 if error.message.contains("purged")
             || error.message.contains("first log file name") => "what is gone cannot be read: `tailwater offsets reset` and a new snapshot; then keep the log for longer: binlog_expire_logs_seconds".to_owned(),
+        // `ER_GTID_POSITION_NOT_FOUND_IN_BINLOG` and its sisters in MariaDB's `errmsg-utf8.txt`.
+        1236 if error.message.contains("not in the master's binlog") => "the checkpoint is of a server that went another way (a failover that lost transactions, or RESET): point the pipeline back at it, or `tailwater offsets reset` and a new snapshot".to_owned(),
         _ => return None,
     })
 }

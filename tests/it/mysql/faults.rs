@@ -9,18 +9,20 @@ use std::path::PathBuf;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::chain::{self, Chained};
 use super::oracle::{check, lines};
 use super::workload::Workload;
 use crate::support::fold::Event;
 use crate::support::mysql::{Kind, Server};
 use crate::support::proxy::Proxy;
-use crate::support::tailwater::{Setup, Tailwater};
+use crate::support::tailwater::{Setup, Tailwater, exit};
 use crate::support::{eventually, knob, seconds};
 
 const COUNTERS: u32 = 5;
 
 #[derive(Default, Debug)]
 struct Faults {
+    n_rounds: u64,
     n_kills: u64,
     n_cuts: u64,
     n_restarts: u64,
@@ -102,10 +104,14 @@ fn one(kind: Kind, seed: u64, n_kills: u64) {
             pause(&mut rng);
             disturb(&mut rng, &server, &mut pipeline, &mut faults);
             pause(&mut rng);
-            faults.n_kills += 1;
-            pipeline.kill();
+            faults.n_rounds += 1;
+            // Every second time it has to live on.
+            if faults.n_rounds.is_multiple_of(2) {
+                faults.n_kills += 1;
+                pipeline.kill();
+            }
         });
-        if faults.n_kills.is_multiple_of(4) {
+        if faults.n_rounds.is_multiple_of(5) {
             faults.n_restarts += 1;
             server.stop(if faults.n_restarts % 2 == 0 { "TERM" } else { "KILL" });
             server.resume();
@@ -144,23 +150,19 @@ fn finish(
 ) {
     pipeline.proxy.heal();
     server.run(&format!("insert into {database}.sentinel values (1)"));
-    let topic = format!("{database}.sentinel");
-    let arrived = eventually(seconds(90), || {
-        let text = std::fs::read(pipeline.files.last().unwrap()).unwrap_or_default();
-        String::from_utf8_lossy(&text).contains(&topic).then_some(())
-    });
     let tailwater = pipeline.running.take().unwrap();
-    assert!(arrived.is_some(), "the sentinel did not arrive: {}", tailwater.said());
+    arrives(&tailwater, &format!("{database}.sentinel"));
     tailwater.stop().expect(0, &[]);
     let events: Vec<Event> = pipeline.files.iter().flat_map(lines).collect();
-    let (n_changes, n_repeated) = counters_in_order(server, database, &events);
+    let n_versions = counters_in_order(server, database, &events);
+    let Chained { n_keys, n_changes, n_repeated } = chain::check(&events);
     let of_workload = |event: &&Event| !event.topic.ends_with(".counter");
     let rest: Vec<Event> = events.iter().filter(of_workload).cloned().collect();
     let n_rows = check(server.kind.name(), server, database, (workload, &rest));
     println!(
         "oracle: faults of {}: {} kills, {} cuts, {} server restarts, {} rotations; {} events, \
-         {n_rows} rows compared, 0 lost, 0 phantom; {n_changes} changes of counters in order, \
-         {n_repeated} repeated",
+         {n_rows} rows compared, 0 lost, 0 phantom; {n_changes} changes of {n_keys} keys in order, \
+         {n_repeated} repeated, {n_versions} of counters",
         server.kind.name(),
         faults.n_kills,
         faults.n_cuts,
@@ -170,17 +172,15 @@ fn finish(
     );
 }
 
-/// Every version of every counter came, and never before the one that it follows; how many, and
-/// how many of them again.
-fn counters_in_order(server: &Server, database: &str, events: &[Event]) -> (usize, usize) {
+/// Every version of every counter came, and never before the one that it follows; how many.
+fn counters_in_order(server: &Server, database: &str, events: &[Event]) -> usize {
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    let mut n_repeated = 0;
     for event in events.iter().filter(|event| event.topic.ends_with(".counter")) {
         let row = &event.value.as_ref().expect("no counter is deleted")["after"];
         let number = |name: &str| row[name].as_i64().unwrap();
         let (id, version) = (number("id"), number("version"));
-        n_repeated += usize::from(!seen.insert((id, version)));
+        seen.insert((id, version));
         let before = last.insert(id, version).unwrap_or(version);
         assert!(version <= before + 1, "counter {id} jumps from {before} to {version}");
     }
@@ -190,5 +190,61 @@ fn counters_in_order(server: &Server, database: &str, events: &[Event]) -> (usiz
         assert_eq!(last.get(&id), Some(&version), "the last version of counter {id}");
         assert!((1..=version).all(|version| seen.contains(&(id, version))), "counter {id}");
     }
-    (seen.len(), n_repeated)
+    seen.len()
+}
+
+/// Places that a snapshot passes, and how often at least.
+const POINTS: &[(&str, u32)] = &[
+    ("intended", 0),
+    ("prepared", 0),
+    ("read", 3),
+    ("encode", 3),
+    ("delivered", 2),
+    ("checkpointed", 1),
+];
+
+#[test]
+fn a_kill_at_each_point_of_a_snapshot_loses_nothing() {
+    for kind in Kind::BOTH {
+        let server = Server::shared(kind);
+        let mut n_events = 0;
+        for (seed, (point, times)) in (1..).zip(POINTS) {
+            let database = server.database("killed_snapshot");
+            let mut workload = Workload::new(seed, server, &database);
+            workload.create();
+            server.run(&format!("create table {database}.sentinel (id int primary key)"));
+            workload.run(40);
+            let setup = Setup::mysql(server, &database);
+            let mut armed = setup.clone();
+            armed.env("FAILPOINTS", &format!("{point}={times}*off->return"));
+            let dying = armed.start();
+            let mut files = vec![dying.stdout.clone()];
+            workload.run_rows(20);
+            dying.wait(seconds(60)).expect(exit::ABORTED, &[]);
+            workload.run(20);
+            let tailwater = setup.start();
+            files.push(tailwater.stdout.clone());
+            workload.run_rows(20);
+            server.run(&format!("insert into {database}.sentinel values (1)"));
+            arrives(&tailwater, &format!("{database}.sentinel"));
+            tailwater.stop().expect(0, &[]);
+            let events: Vec<Event> = files.iter().flat_map(lines).collect();
+            check(&format!("{} {point}", kind.name()), server, &database, (&workload, &events));
+            n_events += events.len();
+            server.run(&format!("drop database {database}"));
+        }
+        println!(
+            "oracle: kills in a snapshot of {}: {} points, {n_events} events, 0 lost, 0 phantom",
+            kind.name(),
+            POINTS.len()
+        );
+    }
+}
+
+fn arrives(tailwater: &Tailwater, topic: &str) {
+    let arrived = eventually(seconds(90), || {
+        let text = std::fs::read(&tailwater.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&text).contains(topic).then_some(())
+    });
+    assert!(arrived.is_some(), "{topic} did not arrive: {}", tailwater.said());
 }

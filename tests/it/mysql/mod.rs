@@ -3,10 +3,13 @@
 mod basics;
 mod binlog_text;
 mod canonical;
+mod chain;
+mod failover;
 mod faults;
 mod gone;
 mod history;
 mod kinds;
+mod known;
 mod literals;
 mod login;
 mod modes;

@@ -171,7 +171,7 @@ impl Stream {
         let (flavor, source) = match config.source {
             SourceConfig::Mysql(source) => (Flavor::Mysql, source),
             SourceConfig::Mariadb(source) => (Flavor::Mariadb, source),
-            SourceConfig::Postgres(_) => panic!("not PostgreSQL"),
+            SourceConfig::Postgres(_) | SourceConfig::Mongodb(_) => panic!("it is MySQL's"),
         };
         let (pipeline, prefix) = (config.pipeline, config.topic_prefix);
         let mut source = MysqlSource::new(flavor, source, config.snapshot, pipeline, prefix);

@@ -1,13 +1,16 @@
 //! The database is the oracle: topics folded by key are the tables, after any workload.
 //!
-//! Seeds are printed; `TAILWATER_SEED=n` runs one alone, `TAILWATER_SEEDS=n` that many. Even seeds
-//! write JSON to standard output, odd ones Avro to Kafka.
+//! Seeds are printed; `TAILWATER_SEED=n` runs one alone, `TAILWATER_SEEDS=n` that many, a few at a
+//! time (`TAILWATER_JOBS`), so that each one's log has the others' transactions in between. Even
+//! seeds write JSON to standard output, odd ones Avro to Kafka.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use serde_json::Value;
 
+use super::chain;
 use super::kinds::of_column;
 use super::workload::{Table, Workload};
 use crate::support::fold::{Event, avro_event, fold, is_unavailable};
@@ -20,16 +23,29 @@ use crate::support::{avro, eventually, fold, knob, seconds};
 #[test]
 fn folded_topics_equal_the_tables_after_random_workloads() {
     let one = std::env::var("TAILWATER_SEED").ok().map(|s| s.parse::<u64>().unwrap());
-    let seeds = one.map_or_else(|| (0..knob("TAILWATER_SEEDS", 4)).collect(), |s| vec![s]);
-    for kind in Kind::BOTH {
-        let (mut n_rows, mut n_events, mut n_statements) = (0, 0, 0);
-        for seed in &seeds {
-            println!("oracle: {} seed {seed}", kind.name());
-            let tally = one_seed(kind, *seed);
-            n_rows += tally.0;
-            n_events += tally.1;
-            n_statements += tally.2;
+    let seeds = one.map_or_else(|| (0..knob("TAILWATER_SEEDS", 20)).collect(), |s| vec![s]);
+    let runs = Mutex::new(
+        Kind::BOTH.into_iter().flat_map(|kind| seeds.iter().map(move |seed| (kind, *seed))),
+    );
+    let tallies = Mutex::new(Kind::BOTH.map(|_| [0; 3]));
+    let n_workers = knob("TAILWATER_JOBS", 3);
+    std::thread::scope(|scope| {
+        for _ in 0..n_workers {
+            scope.spawn(|| {
+                let next = || runs.lock().unwrap().next();
+                while let Some((kind, seed)) = next() {
+                    println!("oracle: {} seed {seed}", kind.name());
+                    let (n_rows, n_events, n_statements) = one_seed(kind, seed);
+                    let counted = [n_statements, n_events, n_rows];
+                    let sums = &mut tallies.lock().unwrap()[usize::from(kind == Kind::Mariadb)];
+                    sums.iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
+                }
+            });
         }
+    });
+    for (kind, [n_statements, n_events, n_rows]) in
+        Kind::BOTH.into_iter().zip(tallies.into_inner().unwrap())
+    {
         println!(
             "oracle: {}, {} seeds, {n_statements} statements, {n_events} events, {n_rows} rows compared, 0 differing",
             kind.name(),
@@ -77,7 +93,7 @@ pub(super) fn lines(path: &PathBuf) -> Vec<Event> {
                 time_ms: 0,
                 key: field("key"),
                 value: field("value"),
-                id: None,
+                id: record["headers"]["cdc.id"].as_str().map(str::to_owned),
             }
         })
         .collect()
@@ -90,11 +106,11 @@ pub(super) enum Kill {
     Always,
 }
 
-fn one_seed(kind: Kind, seed: u64) -> (usize, usize, u64) {
+fn one_seed(kind: Kind, seed: u64) -> (u64, u64, u64) {
     one_seed_on(Server::shared(kind), seed, Kill::BySeed)
 }
 
-pub(super) fn one_seed_on(server: &Server, seed: u64, kill: Kill) -> (usize, usize, u64) {
+pub(super) fn one_seed_on(server: &Server, seed: u64, kill: Kill) -> (u64, u64, u64) {
     let kind = server.kind;
     let database = server.database("oracle");
     let mut workload = Workload::new(seed, server, &database);
@@ -144,7 +160,9 @@ pub(super) fn one_seed_on(server: &Server, seed: u64, kill: Kill) -> (usize, usi
     let n_rows =
         check(&format!("{} seed {seed}", kind.name()), server, &database, (&workload, &events));
     server.run(&format!("drop database {database}"));
-    (n_rows, events.len(), workload.n_statements)
+    chain::check(&events);
+    let count = |n| u64::try_from(n).unwrap();
+    (count(n_rows), count(events.len()), workload.n_statements)
 }
 
 /// That events folded are the tables; the number of rows.

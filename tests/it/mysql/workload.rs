@@ -35,7 +35,10 @@ pub(super) struct Workload {
     next: u32,
     sessions: [Session; 2],
     second: Second,
-    with_ddl: bool,
+    /// The XA transaction of the second session: names are of the whole server.
+    xid: String,
+    n_xids: u32,
+    database: String,
     pub(super) n_statements: u64,
 }
 
@@ -80,7 +83,9 @@ impl Workload {
             next: 1,
             sessions,
             second,
-            with_ddl: true,
+            xid: String::new(),
+            n_xids: 0,
+            database: database.to_owned(),
             n_statements: 0,
         }
     }
@@ -130,14 +135,12 @@ impl Workload {
         self.run_shaped(n_transactions, true);
     }
 
-    /// The same for a snapshot that is being taken: without DDL, which would make it begin again,
-    /// and without XA, since one that is prepared at the snapshot's moment is a loud stop.
+    /// The same for a snapshot that is being taken: without DDL, which would make it begin again.
     pub(super) fn run_rows(&mut self, n_transactions: u32) {
         self.run_shaped(n_transactions, false);
     }
 
     fn run_shaped(&mut self, n_transactions: u32, with_ddl: bool) {
-        self.with_ddl = with_ddl;
         for _ in 0..n_transactions {
             let shape = self.rng.random_range(0..100);
             if shape < 6 && with_ddl {
@@ -190,16 +193,19 @@ impl Workload {
             return;
         }
         if self.second == Second::None {
-            let xa = self.rng.random_bool(0.3) && self.with_ddl;
+            let xa = self.rng.random_bool(0.3);
             self.second = if xa { Second::Xa } else { Second::Plain };
-            self.execute(1, if xa { "xa start 'x','branch',7" } else { "begin" });
+            self.n_xids += 1;
+            self.xid = format!("'x{}','{}',7", self.n_xids, self.database);
+            let start = format!("xa start {}", self.xid);
+            self.execute(1, if xa { &start } else { "begin" });
         }
         let sql = self.statement(1);
         self.execute(1, &sql);
         if self.rng.random_bool(0.3) {
             if self.second == Second::Xa && self.rng.random_bool(0.8) {
-                self.execute(1, "xa end 'x','branch',7");
-                self.execute(1, "xa prepare 'x','branch',7");
+                self.xa("end");
+                self.xa("prepare");
                 self.second = Second::Prepared;
             } else {
                 self.finish_second();
@@ -213,20 +219,20 @@ impl Workload {
             Second::None => {}
             Second::Plain => self.execute(1, if keep { "commit" } else { "rollback" }),
             Second::Xa => {
-                self.execute(1, "xa end 'x','branch',7");
-                let end = if keep {
-                    "commit 'x','branch',7 one phase"
+                self.xa("end");
+                if keep {
+                    self.execute(1, &format!("xa commit {} one phase", self.xid));
                 } else {
-                    "rollback 'x','branch',7"
-                };
-                self.execute(1, &format!("xa {end}"));
+                    self.xa("rollback");
+                }
             }
-            Second::Prepared => {
-                let end = if keep { "commit" } else { "rollback" };
-                self.execute(1, &format!("xa {end} 'x','branch',7"));
-            }
+            Second::Prepared => self.xa(if keep { "commit" } else { "rollback" }),
         }
         self.second = Second::None;
+    }
+
+    fn xa(&mut self, what: &str) {
+        self.execute(1, &format!("xa {what} {}", self.xid));
     }
 
     fn execute(&mut self, session: usize, sql: &str) {

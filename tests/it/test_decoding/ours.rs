@@ -158,7 +158,8 @@ fn told(value: &Value<'_>) -> Told {
         | Value::Geometry { .. }
         | Value::TimeTz { .. }
         | Value::FarTimestampTz { .. }
-        | Value::Point { .. } => panic!("no row of this workload has {value:?}"),
+        | Value::Point { .. }
+        | Value::UpdateDescription(_) => panic!("no row of this workload has {value:?}"),
     })
 }
 

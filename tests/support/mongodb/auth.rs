@@ -138,11 +138,15 @@ pub(crate) fn may(state: &State, login: &Login, request: &Request) -> Result<(),
     let database = request.database.as_str();
     let everywhere = request.command.get(name).is_some_and(|v| !matches!(v, Bson::String(_)))
         && database == "admin";
-    let reads = user.has("readAnyDatabase") && database != "local"
+    let inner = matches!(database, "local" | "config");
+    let reads = user.has("readAnyDatabase") && !inner
+        || user.has("clusterMonitor") && database == "config"
         || user.has(&format!("read@{database}")) && !(everywhere && name == "aggregate");
     let allowed = match name {
-        "find" | "aggregate" | "count" | "listCollections" | "collStats" | "dbStats"
-        | "listIndexes" => user.has("root") || reads || local(user, database),
+        "find" | "aggregate" | "count" | "listCollections" | "listIndexes" => {
+            user.has("root") || reads
+        }
+        "collStats" | "dbStats" => reads || user.has("clusterMonitor"),
         "getMore" | "killCursors" | "listDatabases" | "refreshSessions" => true,
         "replSetGetStatus" | "replSetGetConfig" | "serverStatus" | "getParameter" | "hostInfo" => {
             user.has("clusterMonitor")
@@ -155,10 +159,4 @@ pub(crate) fn may(state: &State, login: &Login, request: &Request) -> Result<(),
     let shown: Document = request.command.clone().into_iter().take(3).collect();
     let message = format!("not authorized on {database} to execute command {shown}");
     Err(Failure::new(13, "Unauthorized", message))
-}
-
-/// `clusterMonitor` and `readAnyDatabase` do not read `local` but for its statistics; `read@local`
-/// does.
-fn local(user: &User, database: &str) -> bool {
-    database == "local" && user.has("read@local")
 }

@@ -58,6 +58,12 @@ impl Mongo {
         })
     }
 
+    /// Another client of the shared one.
+    pub(crate) fn again() -> Self {
+        let shared = Self::shared();
+        Self { uri: shared.uri.clone(), client: shared.client.clone(), played: None }
+    }
+
     /// A server for one test alone. With a real one named there is none, and the test says so.
     pub(crate) fn alone(options: Options, test: &str) -> Option<Self> {
         if std::env::var_os(REAL).is_some() {
@@ -65,6 +71,17 @@ impl Mongo {
             return None;
         }
         Some(Self::play(options))
+    }
+
+    /// One of this version, and a real one only if it is that.
+    pub(crate) fn of_version(wire: i32, test: &str) -> Option<Self> {
+        if std::env::var_os(REAL).is_some() {
+            let real = Self::again();
+            if real.wire() == wire {
+                return Some(real);
+            }
+        }
+        Self::alone(Options::of_wire(wire), test)
     }
 
     fn play(options: Options) -> Self {
@@ -102,9 +119,26 @@ impl Mongo {
         self.server().port
     }
 
-    /// The URI with another port: through a proxy. The driver must not look for other members.
+    /// The port of a server of this machine, which a proxy can stand before.
+    pub(crate) fn local_port(&self) -> Option<u16> {
+        if let Some(server) = &self.played {
+            return Some(server.port);
+        }
+        let hosts = self.uri.split("://").nth(1)?.split('/').next()?.rsplit('@').next()?;
+        let (host, port) = hosts.split_once(':')?;
+        matches!(host, "127.0.0.1" | "localhost").then(|| port.parse().ok()).flatten()
+    }
+
+    /// The same server through a proxy. The driver must not look for the members by their names.
     pub(crate) fn uri_through(&self, port: u16) -> String {
-        format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+        let (scheme, rest) = self.uri.split_once("://").expect("a URI has a scheme");
+        let (hosts, options) = rest.split_once('/').unwrap_or((rest, ""));
+        let login = hosts.rsplit_once('@').map_or(String::new(), |(login, _)| format!("{login}@"));
+        let kept = options.trim_start_matches('?').split('&');
+        let kept: Vec<&str> =
+            kept.filter(|o| !o.is_empty() && !o.starts_with("replicaSet")).collect();
+        let kept = kept.iter().map(|o| format!("&{o}")).collect::<String>();
+        format!("{scheme}://{login}127.0.0.1:{port}/?directConnection=true{kept}")
     }
 
     /// Runs a command of the administrator.
@@ -126,8 +160,18 @@ impl Mongo {
         self.server().state().counts.get(name).copied().unwrap_or(0)
     }
 
+    pub(crate) fn is_writable(&self) -> bool {
+        let hello = block(self.client.database("admin").run_command(doc! { "hello": 1 }));
+        hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
+    }
+
     /// An election: nobody is primary for so long.
     pub(crate) fn step_down(&self, length: Duration) {
+        if self.is_real() {
+            let seconds = i64::try_from(length.as_secs()).unwrap_or(1).max(1);
+            let command = doc! { "replSetStepDown": seconds, "force": true };
+            return drop(block(self.client.database("admin").run_command(command)));
+        }
         self.server().state().step_down(length);
         self.server().notify();
     }
@@ -171,6 +215,22 @@ impl Mongo {
         let mut state = self.server().state();
         let now = state.oplog.last();
         state.oplog.truncate(Timestamp { time: now.time, increment: now.increment });
+    }
+
+    /// The log forgets what is older than so long.
+    pub(crate) fn forget_log_before(&self, age: Duration) {
+        let mut state = self.server().state();
+        let limit = oplog::wall_ms() - i64::try_from(age.as_millis()).unwrap();
+        let first = state.oplog.entries().find(|entry| entry.wall_ms >= limit).map(|e| e.time);
+        if let Some(first) = first {
+            state.oplog.truncate(first);
+        }
+    }
+
+    /// What a full oplog does is done; then what a test writes is the first that is left.
+    pub(crate) fn noop(&self) {
+        self.server().state().noop();
+        self.server().notify();
     }
 
     pub(crate) fn database(&self, name: &str) -> Database {

@@ -1,6 +1,6 @@
 //! Collections with the versions of their documents, so that a read at a cluster time is exact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use mongodb::bson::{Bson, Document, Timestamp, doc, oid::ObjectId};
@@ -147,6 +147,8 @@ pub(crate) fn with_id(mut document: Document) -> (Bson, Document) {
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) collections: BTreeMap<Namespace, Collection>,
+    /// A database is there until it is dropped, also when its last collection is gone.
+    pub(crate) databases: BTreeSet<String>,
 }
 
 impl Store {
@@ -180,6 +182,7 @@ impl Store {
                 if let Some(uuid) = change.uuid {
                     made.uuid = uuid;
                 }
+                self.databases.insert(ns.database.clone());
                 self.collections.insert(ns.clone(), made);
             }
             Op::Modify { options } => self.at(ns).options.extend(options.clone()),
@@ -191,7 +194,10 @@ impl Store {
                 moved.made = time;
                 self.collections.insert(to.clone(), moved);
             }
-            Op::DropDatabase => self.collections.retain(|n, _| n.database != ns.database),
+            Op::DropDatabase => {
+                self.databases.remove(&ns.database);
+                self.collections.retain(|n, _| n.database != ns.database);
+            }
             Op::Noop => {}
         }
     }

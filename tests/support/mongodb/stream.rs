@@ -117,8 +117,8 @@ impl Stream {
         let n = event.len();
         let message = format!(
             "BSONObj size: {n} (0x{n:X}) is invalid. Size must be between 0 and 16793600(16MB) \
-             First element: _id: {}",
-            token::shown_token(token)
+             First element: _id: {{ {} }}",
+            token::shown(token)
         );
         Failure::new(10334, "BSONObjectTooLarge", message)
     }
@@ -153,8 +153,9 @@ impl Stream {
         if let Some(sought) = self.sought.take_if(|sought| made.token >= sought.bytes)
             && made.token > sought.bytes
         {
-            let shown = token::shown_token(&made.token);
-            let message = format!("cannot resume stream; the resume token was not found. {shown}");
+            let shown = token::shown(&made.token);
+            let message =
+                format!("cannot resume stream; the resume token was not found. {{{shown}}}");
             return Err(Failure::new(280, "ChangeStreamFatalError", message)
                 .label("NonResumableChangeStreamError"));
         }

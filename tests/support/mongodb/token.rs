@@ -112,7 +112,7 @@ pub(crate) struct Given {
 
 pub(crate) fn given(token: &Document) -> Result<Given, Failure> {
     let Ok(hex) = token.get_str("_data") else {
-        let shown = shown(token);
+        let shown = fields(token);
         let message = format!(
             "Bad resume token: _data of missing or of wrong type. Expected string, got {shown}"
         );
@@ -146,15 +146,15 @@ pub(crate) fn given(token: &Document) -> Result<Given, Failure> {
 }
 
 /// As the server's messages print a small document.
-fn shown(document: &Document) -> String {
+fn fields(document: &Document) -> String {
     let fields: Vec<String> = document.iter().map(|(n, v)| format!("{n}: {v}")).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
 /// As the server's messages print a token.
-pub(crate) fn shown_token(token: &[u8]) -> String {
+pub(crate) fn shown(token: &[u8]) -> String {
     let document = document(token);
-    format!("{{_data: \"{}\"}}", document.get_str("_data").expect("a token has data"))
+    format!("_data: \"{}\"", document.get_str("_data").expect("a token has data"))
 }
 
 fn integer(key: &[u8]) -> Option<(i64, &[u8])> {

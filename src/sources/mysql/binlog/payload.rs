@@ -138,3 +138,47 @@ impl<'a> Payload<'a> {
         Ok(Box::new(decoder))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A payload that says it is so large.
+    fn payload(uncompressed_bytes: u64, events: &[u8]) -> Vec<u8> {
+        let bytes = zstd::encode_all(events, 1).unwrap();
+        let packed = |n: u64| [&[254][..], &n.to_le_bytes()].concat();
+        let field = |field: u8, n: u64| [&[field, 9][..], &packed(n)].concat();
+        let size = u64::try_from(bytes.len()).unwrap();
+        [field(1, size), field(2, 0), field(3, uncompressed_bytes), vec![0], bytes].concat()
+    }
+
+    /// An event that says that it has so many bytes, and the rest of it.
+    fn event(event_bytes: u32, body: &[u8]) -> Vec<u8> {
+        let mut event = vec![0, 0, 0, 0, 16, 1, 0, 0, 0];
+        event.extend(event_bytes.to_le_bytes());
+        event.extend([0; 6]);
+        event.extend(body);
+        event
+    }
+
+    #[test]
+    fn what_a_payload_claims_takes_no_memory() {
+        let walk = |body: &[u8]| {
+            let mut events = Events::default();
+            let mut n_events = 0;
+            let result = events.walk::<ParseError>(body, |_| {
+                n_events += 1;
+                Ok(())
+            });
+            assert!(events.event.capacity() < 1 << 20, "{}", events.event.capacity());
+            result.map(|()| n_events)
+        };
+        let whole = event(27, &[7; 8]);
+        assert_eq!(walk(&payload(27, &whole)).unwrap(), 1);
+        assert!(walk(&payload(1 << 63, &whole)).is_err());
+        assert!(walk(&payload(u64::MAX, &event(u32::MAX, &[7; 8]))).is_err());
+        assert!(walk(&payload(1 << 40, &event(1 << 30, &[7; 8]))).is_err());
+        assert!(walk(&payload(26, &whole)).is_err());
+        assert!(walk(&payload(28, &whole)).is_err());
+    }
+}

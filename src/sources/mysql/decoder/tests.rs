@@ -406,6 +406,24 @@ fn what_an_image_leaves_out_is_no_null() {
 }
 
 #[test]
+fn a_gap_that_the_server_declares_is_a_stop_and_no_progress() {
+    let mut decoder = decoder(mysql_start());
+    let groups = groups(MYSQL_FEATURES);
+    let before = keep(&mut decoder, &groups[..2].concat()).map_err(chain).unwrap();
+    assert!(!before.progress.is_empty());
+    // `INCIDENT_LOST_EVENTS`, and what the server says of it.
+    let mut incident = vec![0, 0, 0, 0, kind::INCIDENT, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    incident.extend(b"\x01\x00\x04lost");
+    let length = u32::try_from(incident.len()).unwrap().to_le_bytes();
+    incident[9..13].copy_from_slice(&length);
+    let mut kept = Keeper::default();
+    let raw = batch(&[incident]);
+    let error = decoder.decode(&raw, &Bump::new(), &mut kept).unwrap_err();
+    assert!(chain(error).contains("events were lost there (lost)"));
+    assert!(kept.progress.is_empty() && kept.rows.is_empty());
+}
+
+#[test]
 fn rows_leave_when_their_transaction_is_committed() {
     // Saved points, XA prepared before and decided after another transaction, XA of one phase, XA
     // rolled back, compressed transactions: in the order of the commits.

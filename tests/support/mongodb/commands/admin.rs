@@ -42,7 +42,8 @@ fn described(call: &Call<'_>, state: &State) -> Document {
     let options = &state.options;
     let legacy = call.request.name != "hello";
     let mut reply = doc! { "topologyVersion": state.topology_version() };
-    if call.request.command.contains_key("helloOk") {
+    // 4.4.1 did not know it yet (recorded).
+    if call.request.command.contains_key("helloOk") && options.wire > 9 {
         reply.insert("helloOk", true);
     }
     if !options.standalone {

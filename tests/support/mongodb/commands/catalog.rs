@@ -102,7 +102,7 @@ fn drop_database(call: &Call<'_>, state: &mut State) -> Document {
     let database = call.request.database.clone();
     let all: Vec<Namespace> =
         state.store.collections.keys().filter(|ns| ns.database == database).cloned().collect();
-    let existed = !all.is_empty();
+    let existed = state.store.databases.contains(&database);
     for ns in all {
         let change = state.change(&ns, Op::Drop);
         state.log(vec![change], None);
@@ -158,7 +158,10 @@ fn list_collections(call: &Call<'_>, state: &mut State) -> Result<Answer, Failur
     let only_names = command.get_bool("nameOnly").unwrap_or(false);
     let filter = command.get_document("filter").cloned().unwrap_or_default();
     let mut found = VecDeque::new();
-    for (ns, collection) in &state.store.collections {
+    let mut all: Vec<_> = state.store.collections.iter().collect();
+    // In the order of their making, as recorded.
+    all.sort_by_key(|(_, collection)| (collection.made.time, collection.made.increment));
+    for (ns, collection) in all {
         if ns.database == *database
             && query::matches(&described(&ns.collection, collection, false), &filter)?
         {

@@ -117,18 +117,12 @@ fn reply(state: &State, result: Result<Answer, Failure>) -> Vec<u8> {
             match answer {
                 Answer::Plain(document) => builder.all(&document),
                 Answer::Page { first, page, id, ns, at } => {
-                    builder.begin("cursor");
-                    builder
-                        .documents(if first { "firstBatch" } else { "nextBatch" }, &page.documents);
-                    if let Some(token) = page.token {
-                        builder.bson("postBatchResumeToken", token);
-                    }
-                    if let Some(at) = at {
-                        builder.bson("atClusterTime", at);
-                    }
-                    builder.bson("id", id);
-                    builder.bson("ns", ns);
-                    builder.end();
+                    cursor(
+                        &mut builder,
+                        if first { "firstBatch" } else { "nextBatch" },
+                        page,
+                        (id, ns, at),
+                    );
                 }
             }
             builder.bson("ok", 1.0);
@@ -145,6 +139,29 @@ fn reply(state: &State, result: Result<Answer, Failure>) -> Vec<u8> {
         }
     }
     builder.finish()
+}
+
+type Known = (i64, String, Option<Timestamp>);
+
+fn cursor(builder: &mut Builder, batch: &str, page: Page, (id, ns, at): Known) {
+    builder.begin("cursor");
+    // Lists have it at the end (recorded).
+    let is_list = ns.ends_with(".$cmd.listCollections");
+    if !is_list {
+        builder.documents(batch, &page.documents);
+    }
+    if let Some(token) = page.token {
+        builder.bson("postBatchResumeToken", token);
+    }
+    if let Some(at) = at {
+        builder.bson("atClusterTime", at);
+    }
+    builder.bson("id", id);
+    builder.bson("ns", ns);
+    if is_list {
+        builder.documents(batch, &page.documents);
+    }
+    builder.end();
 }
 
 /// Without keys, the signature is empty.
