@@ -38,7 +38,7 @@ fn check(definition: &str, map: &[u8]) -> Option<String> {
 fn what_agrees_gets_its_name() {
     const SIGNED: &[u8] = &[1, 1, 0];
     const UNSIGNED: &[u8] = &[1, 1, 0x80];
-    const UTF8MB4: &[u8] = &[2, 1, 255];
+    const UTF8MB4: &[u8] = &[2, 1, 45];
     const LATIN1: &[u8] = &[2, 1, 8];
     const BYTES: &[u8] = &[2, 1, 63];
     for (definition, kind, metadata, shown) in [
