@@ -78,6 +78,7 @@ async fn stop_on_signal(stop: CancellationToken) {
         }
     }
     tracing::warn!("told to stop twice; what is in flight comes again with the next start");
+    crate::logs::finish();
     std::process::exit(i32::from(crate::exit::Code::Incomplete.number()));
 }
 

@@ -29,6 +29,9 @@ pub const LOOK: &str = "look";
 /// For the decision of an XA transaction.
 pub const UNDECIDED: &str = "undecided";
 
+/// Bytes of a collection that a snapshot reads in one part.
+pub const PART: &str = "part";
+
 /// Dies here if the test says so.
 pub fn hit(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -43,6 +46,18 @@ pub fn wait(name: &'static str, usual: Duration) -> Duration {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(name, |text: Option<String>| -> Duration {
         text.and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis)
+    });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+    usual
+}
+
+/// As much as the test says, or else as `usual`.
+#[must_use]
+pub fn amount(name: &'static str, usual: u64) -> u64 {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |text: Option<String>| -> u64 {
+        text.and_then(|text| text.parse().ok()).unwrap_or(usual)
     });
     #[cfg(not(feature = "failpoints"))]
     let _ = name;

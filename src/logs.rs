@@ -1,13 +1,25 @@
 //! Log lines: text where a person watches, one JSON object per line elsewhere. Always on stderr,
 //! so that the records of `sink.stdout` stay alone on stdout.
+//!
+//! Whoever logs never waits for whoever reads: lines go through a bounded queue to a thread of
+//! their own. Where nobody reads, lines are lost and counted, and the pipeline goes on. Only the
+//! last words of a process are waited for.
+
+mod queue;
 
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use queue::Queue;
+
 /// What is logged without `--log` and `RUST_LOG`.
 const FILTER: &str = "info";
+
+/// Lines on their way to stderr, for the life of the process.
+static LINES: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -47,8 +59,9 @@ pub fn start(filter: Option<&str>, style: Style) -> Result<(), ParseError> {
     let from_environment = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let filter = filter.or(from_environment.as_deref()).unwrap_or(FILTER);
     let filter = EnvFilter::builder().parse(filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process, as in tests, keeps the first.
+    let queue = Arc::clone(LINES.get_or_init(|| Queue::start(style, std::io::stderr)));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue);
     match style {
         Style::Text => {
             lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init().ok()
@@ -56,6 +69,14 @@ pub fn start(filter: Option<&str>, style: Style) -> Result<(), ParseError> {
         Style::Json => lines.json().flatten_event(true).with_target(false).try_init().ok(),
     };
     Ok(())
+}
+
+/// Waits until every line so far is written, within bounds: a process that ends calls it before
+/// and behind its last words. From the first call on, lines wait for room and are not lost.
+pub fn finish() {
+    if let Some(queue) = LINES.get() {
+        queue.finish();
+    }
 }
 
 /// Logs where a panic happened. Its message only where it is a fixed text: a formatted one may

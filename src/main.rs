@@ -7,7 +7,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     tailwater::failpoint::setup();
-    std::panic::catch_unwind(|| tailwater::cli::main(std::env::args_os()))
-        .unwrap_or(tailwater::exit::Code::Internal)
-        .into()
+    let code = std::panic::catch_unwind(|| tailwater::cli::main(std::env::args_os()));
+    if code.is_err() {
+        tailwater::logs::finish();
+    }
+    code.unwrap_or(tailwater::exit::Code::Internal).into()
 }

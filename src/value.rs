@@ -67,6 +67,8 @@ pub enum Value<'a> {
     },
     /// Elements in row-major order.
     Array(&'a [Value<'a>]),
+    /// The fields of a record, in their order.
+    Struct(&'a [Value<'a>]),
     /// What an update did to a document.
     UpdateDescription(&'a UpdateDescription<'a>),
 }

@@ -61,6 +61,18 @@ fn columns() -> Vec<(ColumnType, Value<'static>)> {
     ]
 }
 
+fn options(format: Format) -> EncodeOptions {
+    EncodeOptions {
+        connector: "postgresql",
+        topic_prefix: "shop".to_owned(),
+        format,
+        values: tailwater::config::ValueModes::default(),
+        tombstones: true,
+        id_header: true,
+        context_headers: true,
+    }
+}
+
 fn check(format: Format) {
     let columns = columns();
     let field = |name, optional, slot| SourceField {
@@ -92,16 +104,7 @@ fn check(format: Format) {
     let row: Vec<Value<'_>> = columns.iter().map(|(_, value)| *value).collect();
     let mut old = row.clone();
     old[0] = Value::Int(2);
-    let options = EncodeOptions {
-        connector: "postgresql",
-        topic_prefix: "shop".to_owned(),
-        format,
-        values: tailwater::config::ValueModes::default(),
-        tombstones: true,
-        id_header: true,
-        context_headers: true,
-    };
-    let mut encoder = Encoder::new(options, Arc::default(), Box::new(One));
+    let mut encoder = Encoder::new(options(format), Arc::default(), Box::new(One));
     let mut batch = RecordBatch::default();
     let id = EventId { transaction: "7240110233/1/0-103E9F70", ordinal: 17 };
     let source = [Value::Null, Value::Int(7)];

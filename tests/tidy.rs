@@ -4,7 +4,6 @@
 //! An exception is a line in `EXCEPTIONS`, with its reason.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "tallies are for people")]
 #![expect(clippy::string_slice, reason = "cut where ASCII was just found")]
 
 use std::collections::BTreeMap;
@@ -242,7 +241,7 @@ fn every_known_failure_has_a_test_or_a_reason() {
             .filter(|name| name.contains('_') && name.chars().all(|c| !c.is_ascii_uppercase()))
             .collect();
         match said.strip_prefix("No test: ") {
-            Some(reason) if reason.is_empty() => broken.push(format!("{entry}: no reason")),
+            Some("") => broken.push(format!("{entry}: no reason")),
             Some(_) => {}
             None if tests.is_empty() => broken.push(format!("{entry}: no test and no reason")),
             None => *covered += 1,

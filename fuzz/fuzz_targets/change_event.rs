@@ -29,13 +29,13 @@ fuzz_target!(|data: &[u8]| {
         6 => vec![fragment(1, &[]), fragment(2, data)],
         _ => vec![event(b"replace", &[&level(3, "documentKey", data), &level(3, "lsid", data)])],
     };
-    let mut decoder = decoder(mode & 8 != 0, mode & 16 != 0);
+    let mut decoder = decoder(mode & 8 != 0, mode & 16 != 0, mode & 64 != 0);
     let mut handler = Handler::new(mode & 32 != 0);
     let raw = batch(&messages);
     let _ = decoder.decode(&raw, &Bump::new(), &mut handler);
 });
 
-fn decoder(has_rules: bool, is_sharded: bool) -> Decoder {
+fn decoder(has_rules: bool, is_sharded: bool, is_structured: bool) -> Decoder {
     let rules = |rules: &[&str]| match has_rules {
         true => rules.iter().map(|rule| (*rule).to_owned()).collect(),
         false => Vec::new(),
@@ -49,7 +49,8 @@ fn decoder(has_rules: bool, is_sharded: bool) -> Decoder {
             exclude: rules(&["*.*.a", "*.*.b.c"]),
             rename: rules(&["*.*.d:e", "*.*.b.f:g"]),
         },
-        form: DocumentForm::Text,
+        form: if is_structured { DocumentForm::Structured } else { DocumentForm::Text },
+        structures: std::collections::BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 2_000,
     };
@@ -83,8 +84,8 @@ fn event(operation: &[u8], elements: &[&[u8]]) -> Vec<u8> {
 }
 
 fn fragment(number: u8, elements: &[u8]) -> Vec<u8> {
-    let number = |name: &str, number: u8| [b"\x10", name.as_bytes(), &[0, number, 0, 0, 0]].concat();
-    let of = [number("fragment", number), number("of", 2)].concat();
+    let field = |name: &str, value: u8| [b"\x10", name.as_bytes(), &[0, value, 0, 0, 0]].concat();
+    let of = [field("fragment", number), field("of", 2)].concat();
     match number {
         1 => event(b"insert", &[&level(3, "splitEvent", &of)]),
         _ => {

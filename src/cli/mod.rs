@@ -89,9 +89,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> exit::Code {
         Command::Completions(completions) => generate::completions(&completions),
         Command::Man(man) => generate::man(&man),
     };
+    logs::finish();
     match done {
         Ok(code) => code,
-        Err(report) => report.print(report_style),
+        Err(report) => {
+            let code = report.print(report_style);
+            logs::finish();
+            code
+        }
     }
 }
 

@@ -175,6 +175,10 @@ impl Emit for Avro<'_> {
         self.0.push(0);
     }
 
+    fn struct_field(&mut self, _: &[u8]) {}
+
+    fn struct_end(&mut self, _: usize) {}
+
     fn variable_decimal(&mut self, scale: i32, unscaled: &[u8]) {
         self.int(i64::from(scale));
         self.bytes(unscaled);

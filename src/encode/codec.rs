@@ -3,6 +3,7 @@
 
 use super::binary_text::BinaryText;
 use super::emit::Nullability;
+use super::row::label;
 use crate::config::{
     BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
 };
@@ -59,7 +60,18 @@ pub(crate) enum Codec {
         element: Box<Codec>,
         nullability: Nullability,
     },
+    Struct {
+        fields: Vec<StructCodec>,
+    },
     UpdateDescription,
+}
+
+/// A field of a record, which may be null.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StructCodec {
+    pub(crate) codec: Codec,
+    /// How JSON opens it.
+    pub(crate) label: Vec<u8>,
 }
 
 impl Codec {
@@ -120,6 +132,13 @@ impl Codec {
                 element: Box::new(Self::of(element, modes)),
                 nullability: Nullability::of(element_optional(element), false),
             },
+            ColumnType::Struct(fields) => {
+                let fields = fields.iter().enumerate().map(|(index, field)| StructCodec {
+                    codec: Self::of(&field.data_type, modes),
+                    label: label(index, &field.name),
+                });
+                Self::Struct { fields: fields.collect() }
+            }
             ColumnType::UpdateDescription => Self::UpdateDescription,
         }
     }
@@ -173,6 +192,7 @@ impl Codec {
             Self::Geometry => "a geometry",
             Self::FloatVector => "a vector of floating point numbers",
             Self::Array { .. } => "an array",
+            Self::Struct { .. } => "a record of as many fields",
             Self::UpdateDescription => "an update's description",
         }
     }

@@ -118,6 +118,13 @@ fn write_rare<E: Emit>(codec: &Codec, value: Value<'_>, out: &mut E) -> Result<(
             }
             out.array_end(items.len());
         }
+        (Codec::Struct { fields }, Value::Struct(values)) if fields.len() == values.len() => {
+            for (field, value) in fields.iter().zip(values) {
+                out.struct_field(&field.label);
+                write_element(&field.codec, Nullability::NullFirst, *value, out)?;
+            }
+            out.struct_end(fields.len());
+        }
         (_, Value::Null | Value::NoSuchDate) => return Err(Mismatch::Null),
         (_, Value::Absent) => return Err(Mismatch::Absent),
         (codec, Value::Unavailable) => return placeholder(codec, out),

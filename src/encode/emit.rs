@@ -52,6 +52,9 @@ pub(crate) trait Emit {
     /// Before every item.
     fn array_item(&mut self, index: usize);
     fn array_end(&mut self, length: usize);
+    /// Before every field of a record; `label` is how JSON opens it.
+    fn struct_field(&mut self, label: &[u8]);
+    fn struct_end(&mut self, n_fields: usize);
     /// `io.debezium.data.VariableScaleDecimal`
     fn variable_decimal(&mut self, scale: i32, unscaled: &[u8]);
     /// `io.debezium.data.geometry.Point`.
@@ -130,6 +133,12 @@ impl Emit for LiteralOut {
     fn array_item(&mut self, _: usize) {}
 
     fn array_end(&mut self, _: usize) {
+        self.literal = None;
+    }
+
+    fn struct_field(&mut self, _: &[u8]) {}
+
+    fn struct_end(&mut self, _: usize) {
         self.literal = None;
     }
 

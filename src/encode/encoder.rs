@@ -88,8 +88,9 @@ impl Diagnose for EncodeError {
                  which keeps names as they are"
             )),
             Self::TopicClash { table, .. } | Self::TopicTooLong { table, .. } => Some(format!(
-                "rename {table}, or leave it out: source: {{ postgres: {{ tables: {{ exclude: \
-                 [\"{table}\"] }} }} }}; characters that Kafka does not allow become underscores"
+                "rename {table}, or leave it out with exclude: [\"{table}\"] below `tables` of the \
+                 source (`collections` of MongoDB); characters that Kafka does not allow become \
+                 underscores"
             )),
             Self::Shape { .. } | Self::TooLarge { .. } => None,
         }

@@ -117,6 +117,14 @@ impl Emit for Json<'_> {
         self.0.push(b']');
     }
 
+    fn struct_field(&mut self, label: &[u8]) {
+        self.glue(label);
+    }
+
+    fn struct_end(&mut self, n_fields: usize) {
+        self.glue(if n_fields == 0 { b"{}" } else { b"}" });
+    }
+
     fn variable_decimal(&mut self, scale: i32, unscaled: &[u8]) {
         self.glue(b"{\"scale\":");
         self.int(i64::from(scale));

@@ -172,7 +172,7 @@ impl FieldPlan {
     }
 }
 
-fn label(index: usize, name: &str) -> Vec<u8> {
+pub(crate) fn label(index: usize, name: &str) -> Vec<u8> {
     let mut label = vec![if index == 0 { b'{' } else { b',' }];
     jackson::write_string(&mut label, name);
     label.push(b':');

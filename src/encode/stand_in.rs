@@ -59,6 +59,13 @@ pub(crate) fn write_zero<E: Emit>(codec: &Codec, out: &mut E) {
             out.array_start(0);
             out.array_end(0);
         }
+        Codec::Struct { fields } => {
+            for field in fields {
+                out.struct_field(&field.label);
+                out.none(Nullability::NullFirst);
+            }
+            out.struct_end(fields.len());
+        }
         Codec::UpdateDescription => out.update_description(&update(None)),
     }
 }
@@ -106,6 +113,7 @@ pub(crate) fn placeholder<E: Emit>(codec: &Codec, out: &mut E) -> Result<(), Mis
         | Codec::Duration
         | Codec::IsoInterval
         | Codec::Point
+        | Codec::Struct { .. }
         | Codec::FloatVector => return Err(Mismatch::Unavailable),
     }
     Ok(())
@@ -156,6 +164,7 @@ fn array_placeholder<E: Emit>(element: &Codec, nullability: Nullability, out: &m
         Codec::Point => write_all([()].into_iter(), nullability, out, |(), out| {
             out.point(f64::NAN, f64::NAN, geometry::unreferenced(UNAVAILABLE.as_bytes()));
         }),
+        Codec::Struct { .. } => write_all([(); 0].into_iter(), nullability, out, |(), _| ()),
         Codec::Uuid
         | Codec::StringMap
         | Codec::Bytes

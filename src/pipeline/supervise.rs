@@ -48,7 +48,7 @@ pub async fn supervise(
         };
         tracing::warn!(
             error = %chain(&error), hint = error.hint(),
-            retry_in_ms = delay.as_millis(), "run failed; going on from the last checkpoint"
+            retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "run failed; going on from the last checkpoint"
         );
         stats.set_state(State::Reconnecting(chain(&error)));
         stats.retried(error.component());

@@ -8,7 +8,7 @@ use super::avro::{
 };
 use super::connect::{ConnectSchema, Field, Kind, Literal};
 use super::names::NameAdjustment;
-use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, Table};
+use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, StructField, Table};
 use crate::config::{
     BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
 };
@@ -53,7 +53,7 @@ pub fn record_schemas(
     match table.shape {
         Shape::Rows => rows(table, &names.schema_name(topic), fields),
         Shape::Messages => messages(table, fields),
-        Shape::Documents => documents(table, &names.schema_name(topic), fields),
+        Shape::Documents => documents(table, &names.schema_name(topic), names, fields),
     }
 }
 
@@ -96,11 +96,19 @@ fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
 
 /// `MongoDbSchema`: no version, no microseconds, and `op` may be null. `before` and `after` are of
 /// the document's schema, whatever that is.
-fn documents(table: &Table, prefix: &str, fields: Vec<Field>) -> RecordSchemas {
+fn documents(
+    table: &Table,
+    prefix: &str,
+    names: NameAdjustment,
+    fields: Vec<Field>,
+) -> RecordSchemas {
     let key_fields: Vec<Field> = table.key.iter().map(|index| fields[*index].clone()).collect();
     let key = ConnectSchema::record(format!("{prefix}.Key"), key_fields);
-    let [_, document, update]: [Field; DOCUMENT_COLUMNS] =
+    let [_, mut document, update]: [Field; DOCUMENT_COLUMNS] =
         fields.try_into().expect("a table of documents has three columns");
+    if matches!(document.schema.kind, Kind::Struct(_)) {
+        name_records(&mut document.schema, &format!("{prefix}.Value"), names);
+    }
     let envelope = vec![
         Field::new("before", document.schema.clone()),
         Field::new("after", document.schema),
@@ -211,7 +219,41 @@ pub fn column_schema(data_type: &ColumnType, modes: &ValueModes) -> ConnectSchem
             items.optional = element_optional(element);
             Schema::new(Kind::Array(Box::new(items)))
         }
+        ColumnType::Struct(fields) => struct_schema(fields, modes),
         ColumnType::UpdateDescription => update_description_schema(),
+    }
+}
+
+/// Its name is its place, which [`name_records`] knows.
+fn struct_schema(fields: &[StructField], modes: &ValueModes) -> ConnectSchema {
+    let fields = fields.iter().map(|field| {
+        Field::new(field.name.as_str(), column_schema(&field.data_type, modes).optional())
+    });
+    ConnectSchema::new(Kind::Struct(fields.collect()))
+}
+
+/// Calls the records of a column by their place, as `MongoDataConverter` does: the name of the record
+/// around, a dot, the field.
+fn name_records(schema: &mut ConnectSchema, place: &str, names: NameAdjustment) {
+    match &mut schema.kind {
+        Kind::Struct(fields) if schema.name.is_none() => {
+            for field in fields {
+                field.name = names.field_name(&field.name);
+                name_records(&mut field.schema, &format!("{place}.{}", field.name), names);
+            }
+            schema.name = Some(place.to_owned());
+        }
+        Kind::Array(items) => name_records(items, place, names),
+        Kind::Struct(_)
+        | Kind::Boolean
+        | Kind::Int16
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Float32
+        | Kind::Float64
+        | Kind::String
+        | Kind::Bytes
+        | Kind::Map(_) => {}
     }
 }
 

@@ -129,8 +129,16 @@ pub enum ColumnType {
     /// Numbers of 32 bits, little-endian, one after the other.
     FloatVector,
     Array(Box<ColumnType>),
+    /// A record of its own, each of whose fields may be null. What it is called is its place.
+    Struct(Arc<[StructField]>),
     /// What an update did to a document.
     UpdateDescription,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StructField {
+    pub name: String,
+    pub data_type: ColumnType,
 }
 
 /// The fields of a source's `source` block, in order, and where each value comes from.

@@ -14,6 +14,7 @@ pub mod postgres;
 mod progress;
 
 mod net;
+mod snapshot_marks;
 mod tls;
 
 use std::future::Future;

@@ -14,5 +14,6 @@ mod published;
 mod records;
 mod registry;
 mod round_trip;
+mod structured;
 mod tables;
 mod values;

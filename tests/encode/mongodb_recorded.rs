@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bumpalo::Bump;
-use mongodb::bson::{Document, RawDocument};
+use mongodb::bson::{Bson, Document, RawDocument};
 use serde_json::Value as Json;
 use tailwater::change::{Change, Progress};
 use tailwater::config::{DocumentForm, FieldsConfig, TableFilter};
@@ -22,18 +22,23 @@ use super::golden::unhex;
 /// What one cursor of a change stream gave: each reply's events, and the token behind them.
 type Replies = Vec<(Vec<Vec<u8>>, Vec<u8>)>;
 
+const OP_MSG: i32 = 2013;
+
 /// By connection and cursor, in the order of the recording.
 fn streams(scenario: &Path) -> Vec<Replies> {
     let text = std::fs::read_to_string(scenario).unwrap();
     let mut order = Vec::new();
-    let mut streams: BTreeMap<(i64, String), Replies> = BTreeMap::new();
+    let mut streams: BTreeMap<(i64, i64), Replies> = BTreeMap::new();
     for line in text.lines() {
         let line: Json = serde_json::from_str(line).unwrap();
-        if line["from"] != "server" || line["op"] != 2013 {
+        if line["from"] != "server" {
+            continue;
+        }
+        let message = unhex(line["hex"].as_str().unwrap());
+        if message[12..16] != OP_MSG.to_le_bytes() {
             continue;
         }
         // Behind the header, the flags and the kind of the first section.
-        let message = unhex(line["hex"].as_str().unwrap());
         // A message of more than 10,000 bytes is cut.
         let Ok(body) = RawDocument::from_bytes(&message[21..]) else { continue };
         let Ok(cursor) = body.get_document("cursor") else { continue };
@@ -41,9 +46,9 @@ fn streams(scenario: &Path) -> Vec<Replies> {
         let batch = cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch"));
         let events = batch.unwrap().into_iter();
         let events = events.map(|e| e.unwrap().as_document().unwrap().as_bytes().to_vec());
-        let name = (line["conn"].as_i64().unwrap(), line["body"]["cursor"]["id"].to_string());
+        let name = (line["conn"].as_i64().unwrap(), cursor.get_i64("id").unwrap());
         if !order.contains(&name) {
-            order.push(name.clone());
+            order.push(name);
         }
         let reply = (events.collect(), end.as_bytes().to_vec());
         streams.entry(name).or_default().push(reply);
@@ -59,6 +64,7 @@ fn decoder() -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
+        structures: BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 64 << 20,
     };
@@ -101,10 +107,14 @@ fn expected(event: &[u8]) -> Option<String> {
         _ => return None,
     };
     let namespace = event.get_document("ns").unwrap();
-    let key = event.get_document("documentKey").unwrap().get("_id").unwrap().clone();
-    let (database, collection) =
-        (namespace.get_str("db").unwrap(), namespace.get_str("coll").unwrap());
-    Some(format!("{op} {database}.{collection} {}", key.into_relaxed_extjson()))
+    let key = match event.get_document("documentKey").unwrap().get("_id").unwrap() {
+        Bson::Int32(number) => number.to_string(),
+        Bson::String(text) => format!("{text:?}"),
+        Bson::ObjectId(id) => format!("{{\"$oid\": \"{id}\"}}"),
+        other => panic!("the recordings have an id of {other:?}"),
+    };
+    let name = |field| namespace.get_str(field).unwrap();
+    Some(format!("{op} {}.{} {key}", name("db"), name("coll")))
 }
 
 fn batch(reply: &(Vec<Vec<u8>>, Vec<u8>)) -> RawBatch {

@@ -31,6 +31,12 @@ impl SchemaIds for Registry {
 }
 
 impl Registry {
+    /// Every schema of a subject, in the order in which they came.
+    pub(crate) fn schemas_of(&self, subject: &str) -> Vec<String> {
+        let known = self.known.lock().unwrap();
+        known.iter().filter(|(of, _)| of == subject).map(|(_, schema)| schema.clone()).collect()
+    }
+
     /// Subject and schema behind a number.
     pub(crate) fn schema(&self, id: u32) -> (String, String) {
         self.known.lock().unwrap()[id as usize].clone()

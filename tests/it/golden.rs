@@ -335,20 +335,26 @@ fn publish_mongodb(prefix: &str, adjust: impl Fn(&mut Setup)) -> Option<Vec<Reco
     adjust(&mut setup);
     let tailwater = setup.start();
     tailwater.ready();
-    catalogue::first_changes(&mongo, prefix);
-    // An update's document is looked up when it is read: Debezium had read these, and read the rest
-    // when all of it had happened.
-    let mut reader = kafka.reader(&format!("{prefix}.{prefix}.ids"));
-    let n_ids = catalogue::ids().len();
-    let mut n_read = 0;
-    let arrived = eventually(seconds(60), || {
-        n_read += reader.read_on().len();
-        (n_read == 2 * n_ids).then_some(())
-    });
-    assert!(arrived.is_some(), "{n_read} of {}: {}", 2 * n_ids, tailwater.said());
-    tailwater.process.signal("STOP");
+    // An update's document is looked up when it is read. Debezium had read the first ones when the
+    // rest happened, but for one configuration; and the rest when all of it had happened.
+    let reads_late = prefix.ends_with("avro");
+    if !reads_late {
+        catalogue::first_changes(&mongo, prefix);
+        let mut reader = kafka.reader(&format!("{prefix}.{prefix}.ids"));
+        let n_ids = catalogue::ids().len();
+        let mut n_read = 0;
+        let arrived = eventually(seconds(60), || {
+            n_read += reader.read_on().len();
+            (n_read == 2 * n_ids).then_some(())
+        });
+        assert!(arrived.is_some(), "{n_read} of {}: {}", 2 * n_ids, tailwater.said());
+    }
+    tailwater.stop().expect(0, &[]);
+    if reads_late {
+        catalogue::first_changes(&mongo, prefix);
+    }
     catalogue::other_changes(&mongo, prefix);
-    tailwater.process.signal("CONT");
+    let tailwater = setup.start();
     Some(read((Source::Mongodb, kafka), prefix, tailwater))
 }
 

@@ -212,6 +212,7 @@ pub(crate) fn keep(value: Value<'_>) -> KeptValue {
         | Value::UInt(_)
         | Value::NoSuchDate
         | Value::Geometry { .. }
+        | Value::Struct(_)
         | Value::UpdateDescription(_) => {
             return KeptValue::Other(format!("{value:?}"));
         }

@@ -136,7 +136,7 @@ impl Http {
             tracing::warn!(
                 subject,
                 url = self.url(),
-                retry_in_ms = delay.as_millis(),
+                retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
                 error = trouble.source.as_ref().map(tracing::field::display),
                 "schema registry does not answer; rows of known schemas go on"
             );

@@ -1,19 +1,27 @@
-//! Collections that events were seen of, each with the one version that its records have: documents
-//! have no schema, so a collection never gets a second one.
+//! Collections that events were seen of, each with the version that its records have. Documents have
+//! no schema, so as texts they never get a second one; as records they get one whenever a document
+//! has something new.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::TableFilter;
-use crate::schema::{Column, ColumnType, Shape, Table, TableVersion};
-use crate::sources::mongodb::fields::{FieldRules, Rule};
+use bumpalo::Bump;
+
+use crate::config::{DocumentForm, TableFilter};
+use crate::schema::{Column, ColumnType, Shape, SourceLayout, Table, TableVersion};
+use crate::sources::mongodb::bson::Document;
+use crate::sources::mongodb::fields::{self, FieldRules, Rule};
 use crate::sources::mongodb::namespace::Namespace;
 use crate::sources::mongodb::source_block::SourceConstants;
+use crate::sources::mongodb::structured::{StateError, Structure};
 
 /// A captured collection.
 #[derive(Debug)]
 pub(crate) struct Collection {
     pub(crate) table: Arc<Table>,
     pub(crate) rules: Vec<Rule>,
+    /// `None` where documents are texts.
+    pub(crate) structure: Option<Structure>,
 }
 
 /// Every collection that was met; found by name without an allocation.
@@ -27,6 +35,10 @@ pub(crate) struct Collections {
     /// Of the last one that was asked for: events come in runs of one collection.
     last: usize,
     next_version: u32,
+    form: DocumentForm,
+    /// Of a run before, by the collection's name; taken when it is met.
+    remembered: BTreeMap<String, Structure>,
+    grown: bool,
 }
 
 #[derive(Debug)]
@@ -43,8 +55,79 @@ impl Known {
 }
 
 impl Collections {
-    pub(crate) fn new(constants: SourceConstants, filter: TableFilter, rules: FieldRules) -> Self {
-        Self { constants, filter, rules, known: Vec::new(), last: 0, next_version: 0 }
+    pub(crate) fn new(
+        constants: SourceConstants,
+        filter: TableFilter,
+        rules: FieldRules,
+        form: DocumentForm,
+    ) -> Self {
+        Self {
+            constants,
+            filter,
+            rules,
+            known: Vec::new(),
+            last: 0,
+            next_version: 0,
+            form,
+            remembered: BTreeMap::new(),
+            grown: false,
+        }
+    }
+
+    pub(crate) fn are_records(&self) -> bool {
+        self.form == DocumentForm::Structured
+    }
+
+    /// Goes on with what [`Self::structures`] gave.
+    pub(crate) fn remember(
+        &mut self,
+        structures: &BTreeMap<String, String>,
+    ) -> Result<(), StateError> {
+        for (name, text) in structures {
+            self.remembered.insert(name.clone(), Structure::of_text(text)?);
+        }
+        Ok(())
+    }
+
+    /// What is known of documents, by the names of their collections.
+    pub(crate) fn structures(&self) -> BTreeMap<String, String> {
+        let met = self.known.iter().filter_map(|known| {
+            let structure = known.collection.as_ref()?.structure.as_ref()?;
+            Some((known.namespace.to_string(), structure.to_text()))
+        });
+        let remembered = self.remembered.iter();
+        remembered.map(|(name, structure)| (name.clone(), structure.to_text())).chain(met).collect()
+    }
+
+    /// Shows a document that is going to be a record to the structure of its collection. One that
+    /// is malformed says so when it is made a record.
+    pub(crate) fn observe(&mut self, of: (&str, &str), document: Document<'_>, arena: &Bump) {
+        if self.get(of.0, of.1).is_none_or(|collection| collection.structure.is_none()) {
+            return;
+        }
+        let known = self.known.get_mut(self.last).and_then(|known| known.collection.as_mut());
+        let Some(Collection { rules, structure: Some(structure), .. }) = known else { return };
+        if let Ok(document) = fields::document(rules, document, arena) {
+            self.grown |= structure.observe(document).is_err() || structure.has_grown();
+        }
+    }
+
+    /// Gives collections whose structure has grown their next version.
+    pub(crate) fn settle(&mut self) {
+        if !std::mem::take(&mut self.grown) {
+            return;
+        }
+        for known in &mut self.known {
+            let Some(collection) = &mut known.collection else { continue };
+            let Some(structure) = &mut collection.structure else { continue };
+            if structure.take_version() {
+                let version = TableVersion(self.next_version);
+                self.next_version += 1;
+                let layout = Arc::clone(&collection.table.source);
+                let data_type = structure.column_type();
+                collection.table = Arc::new(table(version, &known.namespace, data_type, layout));
+            }
+        }
     }
 
     /// `None` for one that is not captured.
@@ -67,31 +150,45 @@ impl Collections {
         let captured = self.filter.matches(&namespace.database, &namespace.collection);
         let collection = captured.then(|| {
             let rules = self.rules.of(&namespace);
-            Collection { table: Arc::new(self.table(&namespace)), rules }
+            let structure = match self.form {
+                DocumentForm::Text => None,
+                DocumentForm::Structured => {
+                    Some(self.remembered.remove(&namespace.to_string()).unwrap_or_default())
+                }
+            };
+            let data_type = structure.as_ref().map_or(ColumnType::Json, Structure::column_type);
+            let version = TableVersion(self.next_version);
+            self.next_version += 1;
+            let layout = self.constants.layout(&namespace);
+            let table = Arc::new(table(version, &namespace, data_type, layout));
+            Collection { table, rules, structure }
         });
         Known { namespace, collection }
     }
+}
 
-    fn table(&mut self, namespace: &Namespace) -> Table {
-        let column = |name: &str, data_type, optional| Column {
-            name: name.to_owned(),
-            data_type,
-            optional,
-            default: None,
-        };
-        let version = TableVersion(self.next_version);
-        self.next_version += 1;
-        Table {
-            version,
-            shape: Shape::Documents,
-            path: vec![namespace.database.clone(), namespace.collection.clone()],
-            columns: vec![
-                column("id", ColumnType::Text, false),
-                column("document", ColumnType::Json, true),
-                column("updateDescription", ColumnType::UpdateDescription, true),
-            ],
-            key: vec![0],
-            source: self.constants.layout(namespace),
-        }
+fn table(
+    version: TableVersion,
+    namespace: &Namespace,
+    document: ColumnType,
+    source: Arc<SourceLayout>,
+) -> Table {
+    let column = |name: &str, data_type, optional| Column {
+        name: name.to_owned(),
+        data_type,
+        optional,
+        default: None,
+    };
+    Table {
+        version,
+        shape: Shape::Documents,
+        path: vec![namespace.database.clone(), namespace.collection.clone()],
+        columns: vec![
+            column("id", ColumnType::Text, false),
+            column("document", document, true),
+            column("updateDescription", ColumnType::UpdateDescription, true),
+        ],
+        key: vec![0],
+        source,
     }
 }

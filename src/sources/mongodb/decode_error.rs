@@ -6,6 +6,7 @@ use crate::sources::mongodb::event::EventError;
 use crate::sources::mongodb::fields::FieldRuleError;
 use crate::sources::mongodb::row::DocumentError;
 use crate::sources::mongodb::split::SplitError;
+use crate::sources::mongodb::structured::StateError;
 
 /// One document that cannot be made a record: the dead-letter policy decides.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,10 @@ impl Diagnose for RowError {
                 "a rule in source.mongodb.fields.rename meets documents of {} that have the new name already: give another one, or set dead_letter.conversion: dead_letter to go on without them",
                 self.collection
             ),
-            DocumentError::Bson(_) | DocumentError::Type(..) | DocumentError::Missing(_) => {
+            DocumentError::Bson(_)
+            | DocumentError::Fit(_)
+            | DocumentError::Type(..)
+            | DocumentError::Missing(_) => {
                 format!(
                     "the event's bytes are in the dead letter; to find such documents of {} on the server use db.collection.validate({{ full: true }}); to go on without them, set dead_letter.conversion: dead_letter",
                     self.collection
@@ -47,8 +51,8 @@ pub enum DecodeError {
     Token { after: String },
     #[error(transparent)]
     Fields(#[from] FieldRuleError),
-    #[error("give documents the structured form: this is under construction")]
-    Structured,
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("decode a batch: {0}")]
     Batch(&'static str),
 }
@@ -66,7 +70,7 @@ impl Diagnose for DecodeError {
             | Self::Split { .. }
             | Self::Token { .. }
             | Self::Fields(_)
-            | Self::Structured
+            | Self::State(_)
             | Self::Batch(_) => Disposition::Stop,
         }
     }
@@ -76,7 +80,7 @@ impl Diagnose for DecodeError {
             Self::Event { source: EventError::UnknownOperation(_), .. } => "the server is newer than this version of tailwater; nothing after this place was published".to_owned(),
             Self::Split { source: SplitError::TooLarge { .. }, .. } => "the documents before and after the change, and what was changed, are together larger than the server should allow; with source.mongodb.pre_images: off the event is smaller".to_owned(),
             Self::Fields(_) => "see `source.mongodb.fields`: rules are database.collection.field, and for a rename `:new_name` behind".to_owned(),
-            Self::Structured => "set source.mongodb.documents: text".to_owned(),
+            Self::State(_) => "run the version of tailwater that wrote the checkpoint, or a newer one".to_owned(),
             Self::Event { .. }
             | Self::Split { .. }
             | Self::Token { .. }

@@ -15,6 +15,8 @@
 //!   the events of newer servers about collections and indexes. Debezium leaves them out too; the
 //!   log tells of them.
 
+use std::collections::BTreeMap;
+
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
@@ -48,6 +50,8 @@ pub struct DecoderConfig {
     pub filter: TableFilter,
     pub fields: FieldsConfig,
     pub form: DocumentForm,
+    /// What is known of documents that are to be records, as [`Decoder::structures`] gave it.
+    pub structures: BTreeMap<String, String>,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
     /// Fragments of one split event together, at most; beyond it is a loud stop.
@@ -101,21 +105,46 @@ impl Decoder {
     /// When a rule for fields is not of its form.
     pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
         let DecoderConfig { source, lineage, filter, fields, snapshot, .. } = config;
-        match config.form {
-            DocumentForm::Text => {}
-            DocumentForm::Structured => return Err(DecodeError::Structured),
-        }
         let rules = FieldRules::new(&fields)?;
+        let mut collections = Collections::new(source, filter, rules, config.form);
+        collections.remember(&config.structures)?;
         let includes = snapshot.as_ref().and_then(|facts| facts.includes);
         Ok(Self {
             snapshot: snapshot.map(|facts| SnapshotRows::new(facts, &lineage)),
             lineage,
             deployment: config.deployment,
-            collections: Collections::new(source, filter, rules),
+            collections,
             split: Split::new(config.split_bytes_max),
             includes,
             after: None,
         })
+    }
+
+    /// What is known of documents that are records: a restart goes on with it.
+    #[must_use]
+    pub fn structures(&self) -> BTreeMap<String, String> {
+        self.collections.structures()
+    }
+
+    /// Shows all documents of a batch to the structures of their collections before the first of
+    /// them becomes a record, so that a batch makes one version and not many. What it does not
+    /// understand is told when its turn comes.
+    fn foresee(&mut self, raw: &RawBatch, arena: &Bump) {
+        for range in &raw.messages {
+            let Ok(bytes) = message(raw, range) else { continue };
+            if let Ok(Message::Event(event)) = Message::parse(bytes)
+                && event.fragment.is_none()
+            {
+                self.observe(&event, arena);
+            }
+        }
+        self.collections.settle();
+    }
+
+    fn observe(&mut self, event: &Event<'_>, arena: &Bump) {
+        for document in [event.document_before, event.document].into_iter().flatten() {
+            self.collections.observe((event.database, event.collection), document, arena);
+        }
     }
 
     fn stream<'a>(
@@ -126,6 +155,9 @@ impl Decoder {
     ) -> Result<(), BoxError> {
         if self.snapshot.is_some() {
             return Err(DecodeError::Batch("the stream began before the snapshot's end").into());
+        }
+        if self.collections.are_records() {
+            self.foresee(raw, arena);
         }
         let mut reached = None;
         for range in &raw.messages {
@@ -165,7 +197,11 @@ impl Decoder {
         let whole = self.split.add(fragment, document).map_err(|source| self.unsplit(source))?;
         let Some(whole) = whole else { return Ok(()) };
         match Message::parse(&whole).map_err(|source| self.malformed(source))? {
-            Message::Event(event) => self.whole(&event, &whole, arena, out),
+            Message::Event(event) => {
+                self.observe(&event, arena);
+                self.collections.settle();
+                self.whole(&event, &whole, arena, out)
+            }
             Message::Token(_) => Err(self.malformed(EventError::Missing("_id")).into()),
         }
     }

@@ -71,6 +71,17 @@ impl Deployment {
         Ok(Self { client, servers, account, scope: config.scope.clone() })
     }
 
+    /// One question, one answer, of the primary, whatever `readPreference` says.
+    pub(super) async fn ask_primary(
+        &self,
+        operation: &'static str,
+        database: &str,
+        command: Document,
+    ) -> Result<Document, SourceError> {
+        let answer = self.client.database(database).run_command(command).await;
+        answer.map_err(|error| self.failed(operation, &error))
+    }
+
     /// One question, one answer.
     pub(super) async fn command(
         &self,

@@ -55,7 +55,7 @@ pub(super) fn captured(config: &MongodbConfig, all: &[Listed]) -> Vec<Listed> {
 
 async fn databases(deployment: &Deployment) -> Result<Vec<String>, SourceError> {
     let command = doc! { "listDatabases": 1, "nameOnly": true };
-    let answer = deployment.command("list the databases", "admin", command).await?;
+    let answer = deployment.ask_primary("list the databases", "admin", command).await?;
     let databases = answer.get_array("databases").map(Vec::as_slice).unwrap_or_default();
     let names =
         databases.iter().filter_map(|database| database.as_document()?.get_str("name").ok());
@@ -66,12 +66,9 @@ async fn of_database(deployment: &Deployment, database: &str) -> Result<Vec<List
     const OPERATION: &str = "list the collections";
     let command = doc! { "listCollections": 1, "filter": { "type": "collection" } };
     let handle = deployment.client.database(database);
-    let cursor = handle.run_cursor_command(command);
-    let cursor = match deployment.client.selection_criteria() {
-        Some(criteria) => cursor.selection_criteria(criteria.clone()),
-        None => cursor,
-    };
-    let mut cursor = cursor.await.map_err(|error| deployment.failed(OPERATION, &error))?;
+    // Of the primary: a secondary that lags may not have the newest ones yet.
+    let cursor = handle.run_cursor_command(command).await;
+    let mut cursor = cursor.map_err(|error| deployment.failed(OPERATION, &error))?;
     let mut listed = Vec::new();
     while cursor.advance().await.map_err(|error| deployment.failed(OPERATION, &error))? {
         let found = cursor.deserialize_current();
@@ -120,8 +117,13 @@ pub(super) async fn check_known(
     let by_name = config.collections.include().iter().filter(|pattern| !is_glob(pattern));
     let unknown: Vec<String> =
         by_name.chain(&target).filter(|name| !names.contains(name)).cloned().collect();
-    if !unknown.is_empty() {
-        return Err(SourceError::UnknownCollection { unknown, known: names });
+    if let Some(wanted) = unknown.first() {
+        // Only some are shown: those of the same database are what may have been meant.
+        let of = |name: &str| name.split('.').next().map(str::to_owned);
+        let database = of(wanted);
+        let mut known = names;
+        known.sort_by_key(|name| of(name) != database);
+        return Err(SourceError::UnknownCollection { unknown, known });
     }
     let filtered = !config.collections.include().is_empty();
     if filtered && captured(config, all).is_empty() {

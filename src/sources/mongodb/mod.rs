@@ -44,6 +44,7 @@ pub mod row;
 mod snapshot_rows;
 pub mod source_block;
 pub mod split;
+pub mod structured;
 mod token;
 
 pub use source::MongodbSource;

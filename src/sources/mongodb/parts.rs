@@ -8,6 +8,7 @@ use super::deployment::Deployment;
 use super::error::SourceError;
 use super::listing::Listed;
 use super::preflight::allowed;
+use crate::failpoint;
 
 const SIZE: &str = "ask for a collection's size";
 const SAMPLE: &str = "sample a collection's ids";
@@ -126,7 +127,8 @@ fn order(collections: &[Planned]) -> Vec<u32> {
 fn n_parts(planned: &Planned, n_readers: usize) -> u64 {
     let splits = planned.listed.id_index && !planned.listed.capped && n_readers > 1;
     let bytes = planned.size.map(|size| size.bytes).unwrap_or_default();
-    if splits { (bytes / PART_BYTES).clamp(1, PARTS_MAX) } else { 1 }
+    let part_bytes = failpoint::amount(failpoint::PART, PART_BYTES).max(1);
+    if splits { (bytes / part_bytes).clamp(1, PARTS_MAX) } else { 1 }
 }
 
 fn batch_size(size: Option<Size>) -> u32 {

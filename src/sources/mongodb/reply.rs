@@ -220,6 +220,47 @@ mod tests {
         assert!(empty.unwrap().batches.is_empty());
     }
 
+    /// What a 4.4 server really sent, message by message.
+    #[test]
+    fn recorded_replies_come_apart() {
+        use crate::offsets::position::ResumeToken;
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mongodb/wire");
+        let (mut n_replies, mut n_tokens, mut n_documents) = (0, 0, 0);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            for line in lines.filter(|line: &serde_json::Value| line["from"] == "server") {
+                let hex = line["hex"].as_str().unwrap_or_default().as_bytes();
+                let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
+                let message: Vec<u8> =
+                    hex.chunks_exact(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect();
+                // Header and flags, then one section of kind 0; long ones are cut.
+                let document = message.get(21..).unwrap_or_default();
+                let whole = document.len() >= 4
+                    && document[..4] == u32::try_from(document.len()).unwrap().to_le_bytes();
+                let reply = whole.then(|| Document::from_reader(document).unwrap());
+                let Some(Ok(cursor)) = reply.as_ref().map(|reply| reply.get_document("cursor"))
+                else {
+                    continue;
+                };
+                let pieces = cut(&Bytes::copy_from_slice(document), Stage::Stream).unwrap();
+                let batch = cursor.get_array("nextBatch").or(cursor.get_array("firstBatch"));
+                assert_eq!(pieces.n_documents, batch.unwrap().len());
+                assert_eq!(pieces.is_last, cursor.get_i64("id").unwrap() == 0);
+                let token = cursor.get_document("postBatchResumeToken").ok();
+                let found = pieces.token.map(|token| ResumeToken::from_bson(&token).unwrap());
+                let data = token.map(|token| token.get_str("_data").unwrap());
+                assert_eq!(found.as_ref().and_then(ResumeToken::data), data);
+                n_replies += 1;
+                n_documents += pieces.n_documents;
+                n_tokens += usize::from(found.is_some());
+            }
+        }
+        println!("recorded replies: {n_replies}, {n_documents} documents, {n_tokens} tokens");
+        assert!(n_replies > 90 && n_tokens > 80, "{n_replies} {n_tokens}");
+    }
+
     #[test]
     fn what_is_no_reply_is_refused() {
         for reply in [

@@ -7,6 +7,7 @@ use crate::sources::mongodb::bson::{Array, Bson, BsonError, Document};
 use crate::sources::mongodb::captured::Collection;
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::{self, RewriteError};
+use crate::sources::mongodb::structured::FitError;
 use crate::value::{TruncatedArray, UpdateDescription, Value};
 
 /// Why a document has no place in a record. Never carries a value.
@@ -16,6 +17,8 @@ pub enum DocumentError {
     Bson(#[from] BsonError),
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
+    #[error(transparent)]
+    Fit(#[from] FitError),
     #[error("read an update's description: field {0} is of type {1}")]
     Type(&'static str, &'static str),
     #[error("read a document: it has no field {0}")]
@@ -43,7 +46,10 @@ impl<'a> Rows<'_, 'a> {
     ) -> Result<Value<'a>, DocumentError> {
         let Some(document) = document else { return Ok(Value::Null) };
         let document = fields::document(&self.collection.rules, document, self.arena)?;
-        Ok(Value::Text(extjson::to_text(document, Form::DOCUMENT, self.arena)?))
+        match &self.collection.structure {
+            None => Ok(Value::Text(extjson::to_text(document, Form::DOCUMENT, self.arena)?)),
+            Some(structure) => Ok(structure.values(document, self.arena)?),
+        }
     }
 
     /// Fields that newer servers add (`disambiguatedPaths`) have no place in Debezium's schema.

@@ -1,6 +1,5 @@
 //! One run: the snapshot, if there is one to take, then the stream.
 
-use mongodb::bson::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +7,7 @@ use super::deployment::Deployment;
 use super::error::SourceError;
 use super::open::StreamSettings;
 use super::parts::Plan;
-use super::snapshot::{self, Outcome};
+use super::snapshot::{self, Moment, Outcome};
 use super::stages::StartPoint;
 use super::stream::{self, Channels, Proven};
 use crate::offsets::SourceAck;
@@ -17,8 +16,7 @@ use crate::sources::{RawSender, Session, SourceFuture};
 /// What is read before the stream.
 pub struct SnapshotPhase {
     pub(super) plan: Plan,
-    /// The moment that is read; `None` where the server has no past.
-    pub(super) at: Option<Timestamp>,
+    pub(super) moment: Moment,
 }
 
 /// What comes after the snapshot. A cursor that waited for it would have been closed meanwhile, so
@@ -88,13 +86,13 @@ async fn run_snapshot(
     phase: SnapshotPhase,
     channels: &Channels,
 ) -> Result<Outcome, SourceError> {
-    let SnapshotPhase { plan, at } = phase;
+    let SnapshotPhase { plan, moment } = phase;
     tokio::select! {
         biased;
         // 1. Final. Dropping the readers closes their cursors.
         () = channels.stop.cancelled() => Ok(Outcome::Closed),
         // 2. The work.
-        outcome = snapshot::run(deployment.clone(), plan, at, channels.out.clone()) => outcome,
+        outcome = snapshot::run(deployment.clone(), plan, moment, channels.out.clone()) => outcome,
     }
 }
 

@@ -14,7 +14,8 @@
 //! follow it and end with its present state.
 //!
 //! Documents are read with read concern `majority` at least: what a rollback could undo is never
-//! seen. Large collections are read in ranges of `_id`, whose bounds are places in the index on it
+//! seen. Nor is a state before T, which a majority may not have reached yet when the stream begins
+//! behind it: the server is asked to wait for it (`afterClusterTime`). Large collections are read in ranges of `_id`, whose bounds are places in the index on it
 //! (`min` and `max` of `find`) and no comparisons: those see one BSON type only, and documents with
 //! an `_id` of another would be missed.
 //!
@@ -57,6 +58,15 @@ pub enum Outcome {
     Closed,
 }
 
+/// The state that is read: everything up to a time, and where there is no other way newer changes
+/// too.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub(super) time: Timestamp,
+    /// Whether the server can read as of it.
+    pub(super) has_past: bool,
+}
+
 /// What all readers share.
 struct Work {
     deployment: Deployment,
@@ -64,8 +74,7 @@ struct Work {
     queue: Mutex<VecDeque<Part>>,
     /// Parts of each collection that are not yet read.
     left: Vec<AtomicUsize>,
-    /// The moment that is read, until the server has given it up.
-    at: Option<Timestamp>,
+    moment: Moment,
     given_up: AtomicBool,
     counts: Counts,
     out: RawSender,
@@ -79,7 +88,8 @@ impl Work {
     /// The moment to read a collection at.
     fn moment(&self, number: u32) -> Option<Timestamp> {
         let capped = self.plan.collection(number).is_none_or(|collection| collection.listed.capped);
-        self.at.filter(|_| !capped && !self.given_up.load(Ordering::Relaxed))
+        let kept = self.moment.has_past && !capped && !self.given_up.load(Ordering::Relaxed);
+        kept.then_some(self.moment.time)
     }
 }
 
@@ -88,7 +98,7 @@ impl Work {
 pub(super) async fn run(
     deployment: Deployment,
     plan: Plan,
-    at: Option<Timestamp>,
+    moment: Moment,
     out: RawSender,
 ) -> Result<Outcome, SourceError> {
     let rows = plan.expected_documents();
@@ -97,7 +107,7 @@ pub(super) async fn run(
     let left = plan.parts_left().into_iter().map(AtomicUsize::new).collect();
     let (given_up, counts) = (AtomicBool::new(false), Counts::default());
     let n_readers = plan.n_readers;
-    let work = Arc::new(Work { deployment, plan, queue, left, at, given_up, counts, out });
+    let work = Arc::new(Work { deployment, plan, queue, left, moment, given_up, counts, out });
     let mut running = JoinSet::new();
     for _ in 0..n_readers {
         running.spawn(read_parts(Arc::clone(&work)));
@@ -192,13 +202,18 @@ async fn read_part(
     if let Some(to) = &part.to {
         find = find.max(doc! { "_id": to.clone() });
     }
-    let Some(at) = at else {
-        let find = find.read_concern(ReadConcern::majority());
-        let mut cursor = find.batch().await.map_err(|error| failed(&error))?;
-        return pump(work, part.number, &mut cursor).await;
+    let session = work.deployment.client.start_session();
+    let session = match at {
+        Some(at) => session.snapshot(true).snapshot_time(at).await,
+        None => session.causal_consistency(true).await,
     };
-    let session = work.deployment.client.start_session().snapshot(true).snapshot_time(at);
-    let mut session = session.await.map_err(|error| failed(&error))?;
+    let mut session = session.map_err(|error| failed(&error))?;
+    // The driver asks with this for a state that is no older, and a snapshot takes nothing beside
+    // its own time.
+    if at.is_none() {
+        session.advance_operation_time(work.moment.time);
+        find = find.read_concern(ReadConcern::majority());
+    }
     let cursor = find.session(&mut session).batch().await;
     let mut cursor = cursor.map_err(|error| failed(&error))?;
     pump(work, part.number, &mut cursor.stream(&mut session)).await

@@ -58,6 +58,9 @@ impl SnapshotRows {
             return Err(DecodeError::Batch("documents came after their collection's end").into());
         }
         let arena = context.arena;
+        if context.collections.are_records() {
+            self.foresee(index, raw, context);
+        }
         let mut held: Option<(usize, &[u8])> =
             self.holds.take().map(|index| (index, &*arena.alloc_slice_copy(&self.held)));
         for range in &raw.messages {
@@ -72,6 +75,20 @@ impl SnapshotRows {
             self.held.extend_from_slice(document);
         }
         Ok(())
+    }
+
+    /// As the decoder does of the stream: one version a batch.
+    fn foresee(&self, index: usize, raw: &RawBatch, context: &mut Context<'_>) {
+        let namespace = &self.facts.collections[index];
+        let of = (namespace.database.as_str(), namespace.collection.as_str());
+        for range in &raw.messages {
+            if let Ok(document) = message(raw, range)
+                && let Ok(document) = Document::new(document)
+            {
+                context.collections.observe(of, document, context.arena);
+            }
+        }
+        context.collections.settle();
     }
 
     pub(crate) fn table_end(&mut self, number: u32) -> Result<(), BoxError> {

@@ -26,6 +26,7 @@ use super::oplog;
 use super::parts::{self, Plan as SnapshotPlan};
 use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick, timestamp};
 use super::session::{After, MongodbSession, Phase, SnapshotPhase};
+use super::snapshot::Moment;
 use super::source_block::SourceConstants;
 use super::stages::StartPoint;
 use super::stream::{self, Proven};
@@ -250,8 +251,8 @@ impl MongodbSource {
         past: Option<MongodbPosition>,
     ) -> Result<Plan, SourceError> {
         let Server { deployment, facts } = server;
-        let at = facts.version.has_snapshot_reads().then_some(facts.applied);
-        let from = at.map_or(StartPoint::Open, |at| StartPoint::At(next_tick(at)));
+        let moment = Moment { time: facts.applied, has_past: facts.version.has_snapshot_reads() };
+        let from = StartPoint::At(next_tick(moment.time));
         let (begins_at, _) = self.open(server, from).await?;
         let read_at_us = now_us();
         let all = listing::list(deployment, &self.config).await?;
@@ -288,26 +289,10 @@ impl MongodbSource {
                 After::Stream(self.settings(server), start_point(&position.token)?)
             }
         };
-        self.tell(&plan, at.map(cluster_time));
-        let phase = Phase::Snapshot(Box::new(SnapshotPhase { plan, at }), after);
+        tell(&plan, moment);
+        let phase = Phase::Snapshot(Box::new(SnapshotPhase { plan, moment }), after);
         let state = SnapshotState::Running;
         Ok(Plan { from: position, state, phase, snapshot: Some(snapshot) })
-    }
-
-    fn tell(&self, plan: &SnapshotPlan, at: Option<u64>) {
-        tracing::info!(
-            collections = plan.collections.len(),
-            parts = plan.parts.len(),
-            connections = plan.n_readers,
-            cluster_time = at,
-            "reading a snapshot"
-        );
-        if at.is_none() {
-            tracing::info!(
-                "this server cannot read as of one moment (5.0 and newer can): changes made \
-                 meanwhile follow the snapshot, each document in their order up to its present state"
-            );
-        }
     }
 
     /// The checkpoint of this run's beginning. The rest of an old one lives on.
@@ -351,6 +336,7 @@ impl MongodbSource {
             filter: self.config.collections.clone(),
             fields: self.config.fields.clone(),
             form: self.config.documents,
+            structures: std::collections::BTreeMap::new(),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
@@ -363,6 +349,22 @@ impl MongodbSource {
             log_end: Position::Mongodb(log_end),
             n_snapshot_tables,
         })
+    }
+}
+
+fn tell(plan: &SnapshotPlan, moment: Moment) {
+    tracing::info!(
+        collections = plan.collections.len(),
+        parts = plan.parts.len(),
+        connections = plan.n_readers,
+        cluster_time = cluster_time(moment.time),
+        "reading a snapshot"
+    );
+    if !moment.has_past {
+        tracing::info!(
+            "this server cannot read as of one moment (5.0 and newer can): changes made meanwhile \
+             follow the snapshot, each document in their order up to its present state"
+        );
     }
 }
 

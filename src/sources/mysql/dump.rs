@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::connection::MyConnection;
 use super::error::SourceError;
-use super::gtid_wire;
 use super::inspect::Extent;
 use super::settings::Flavor;
 use super::sql::quote_literal;
+use crate::offsets::position::GtidSet;
 
 const OPERATION: &str = "ask for the binary log";
 
@@ -185,11 +185,11 @@ fn variables(flavor: Flavor, settings: &DumpSettings, from: &StartPoint) -> Stri
 fn dump_command(flavor: Flavor, server_id: u32, from: &StartPoint) -> Result<Vec<u8>, SourceError> {
     match from {
         StartPoint::Gtids(gtids) => {
-            let set = gtid_wire::encode(gtids)?;
-            let set_bytes = u32::try_from(set.len()).map_err(|_| SourceError::GtidText {
-                text: format!("{} bytes", set.len()),
-                detail: "a set has less than 4 GiB",
-            })?;
+            let refused = |detail| SourceError::GtidText { text: gtids.clone(), detail };
+            let set: GtidSet = gtids.parse().map_err(|_| refused("it is no set of MySQL's"))?;
+            let set = set.encode();
+            let set_bytes =
+                u32::try_from(set.len()).map_err(|_| refused("a set has less than 4 GiB"))?;
             let mut command = vec![command::BINLOG_DUMP_GTID];
             command.extend_from_slice(&0u16.to_le_bytes());
             command.extend_from_slice(&server_id.to_le_bytes());
@@ -288,5 +288,14 @@ mod tests {
         let expected =
             [&b"\x1e\0\0\x07\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x08\0\0\0"[..], &[0; 8]].concat();
         assert_eq!(command, expected);
+        let one = StartPoint::Gtids("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5".to_owned());
+        let command = dump_command(Flavor::Mysql, 7, &one).unwrap();
+        assert_eq!(command[19..23], 48_u32.to_le_bytes());
+        // Behind count and UUID: one interval, from 1, up to the first that is not in it.
+        let (words, _) = command[23 + 8 + 16..].as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        assert_eq!(words, [1, 1, 6]);
+        let error = dump_command(Flavor::Mysql, 7, &StartPoint::Gtids("0-1-100".to_owned()));
+        assert!(matches!(error, Err(SourceError::GtidText { .. })));
     }
 }

@@ -101,13 +101,15 @@ pub enum SourceError {
     )]
     OtherServer { endpoint: String, expected: String, found: String },
     #[error("resume from {flavor}: the checkpoint is at {position}, a place of another source")]
-    ForeignPosition { position: Position, flavor: Flavor },
+    ForeignPosition { position: Box<Position>, flavor: Flavor },
     #[error("resume at {endpoint}: the checkpoint speaks GTIDs, and the server has none")]
     GtidsOff { endpoint: String, flavor: Flavor, found: String },
     #[error("resume: the server threw away transactions that were not read yet: {missing}")]
     Purged { missing: String },
     #[error("resume: {extra} was read, and this server does not have it")]
     Diverged { extra: String },
+    #[error("resume at {endpoint}: it is a replica that does not have {missing} yet")]
+    Behind { endpoint: String, missing: String },
     #[error("resume at {file}:{position}: the server threw this file away")]
     FileGone { file: String, position: u64, oldest: String },
     #[error("resume at {file}:{position}: the server's log ends before it, at {end}")]
@@ -191,6 +193,8 @@ impl Diagnose for SourceError {
             Self::Login { source, .. }
             | Self::Statement { source, .. }
             | Self::DumpRefused { source, .. } => of_server(source),
+            // It comes nearer by itself; the retry budget ends the wait for what never comes.
+            Self::Behind { .. } => Disposition::Reconnect,
             // A damaged event may have been damaged on its way; the run begins again before it, and
             // the retry budget ends it when the file itself is damaged.
             Self::Checksum { .. } => Disposition::Reconnect,

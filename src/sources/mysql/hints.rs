@@ -105,6 +105,7 @@ fn log_hint(error: &SourceError) -> Option<String> {
         SourceError::GtidsOff { .. } => "switch GTIDs on again (SET PERSIST gtid_mode = ON; by its steps), or point the pipeline at a server that has them".to_owned(),
         SourceError::Purged { .. } => format!("what is gone cannot be read: {NEW_SNAPSHOT}; then keep the log for longer: binlog_expire_logs_seconds"),
         SourceError::Diverged { .. } => format!("the checkpoint is of a server that went another way (a failover that lost transactions, or RESET): point the pipeline back at it, or {NEW_SNAPSHOT}"),
+        SourceError::Behind { .. } => "wait until it has caught up with its source (SHOW REPLICA STATUS; MariaDB: SHOW ALL SLAVES STATUS), or point the pipeline at a server that has".to_owned(),
         SourceError::FileGone { oldest, .. } => format!("the oldest file is {oldest}: {NEW_SNAPSHOT}; then keep the log for longer: binlog_expire_logs_seconds"),
         SourceError::BeyondLog { .. } => format!("the log was reset or the server restored from a backup: {NEW_SNAPSHOT}"),
         SourceError::PositionTooLarge { .. } => format!("switch GTIDs on (gtid_mode = ON), with which places are not positions; here: {NEW_SNAPSHOT}"),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::connection::MyConnection;
 use super::dump::StartPoint;
 use super::error::SourceError;
-use super::preflight::{Gtids, LogEnd, ServerFacts};
+use super::preflight::{self, Gtids, LogEnd, ServerFacts};
 use super::sql::{Columns, quote_literal};
 
 /// Where every file begins, behind its magic number.
@@ -42,8 +42,10 @@ pub async fn check(
         }
         StartPoint::MariadbGtids(read) => {
             let state = domains(&facts.executed)?;
-            check_domains(&state, &domains(&read)?)?;
-            Ok(StartPoint::MariadbGtids(read))
+            match ahead(&state, &domains(&read)?) {
+                None => Ok(StartPoint::MariadbGtids(read)),
+                Some(extra) => Err(not_there(connection, extra).await?),
+            }
         }
         StartPoint::File { file, position } => {
             if let (Some(expected), Some(found)) = (server_uuid, &facts.server_uuid)
@@ -71,8 +73,21 @@ async fn check_gtids(
     let extra = subtract(connection, read, &facts.executed).await?;
     match extra.is_empty() {
         true => Ok(()),
-        false => Err(SourceError::Diverged { extra }),
+        false => Err(not_there(connection, extra).await?),
     }
+}
+
+/// What was read and is not on this server: a replica that has not come so far yet will have it,
+/// any other server went another way.
+async fn not_there(
+    connection: &mut MyConnection,
+    extra: String,
+) -> Result<SourceError, SourceError> {
+    let endpoint = connection.endpoint().to_owned();
+    Ok(match preflight::applies_another_log(connection).await? {
+        true => SourceError::Behind { endpoint, missing: extra },
+        false => SourceError::Diverged { extra },
+    })
 }
 
 async fn subtract(
@@ -108,19 +123,14 @@ fn domains(text: &str) -> Result<BTreeMap<u32, u64>, SourceError> {
     Ok(domains)
 }
 
-fn check_domains(
-    server: &BTreeMap<u32, u64>,
-    read: &BTreeMap<u32, u64>,
-) -> Result<(), SourceError> {
+/// Where a place is ahead of the server.
+fn ahead(server: &BTreeMap<u32, u64>, read: &BTreeMap<u32, u64>) -> Option<String> {
     let ahead: Vec<String> = read
         .iter()
         .filter(|(domain, sequence)| server.get(domain).is_none_or(|last| last < *sequence))
         .map(|(domain, sequence)| format!("{sequence} of domain {domain}"))
         .collect();
-    match ahead.is_empty() {
-        true => Ok(()),
-        false => Err(SourceError::Diverged { extra: ahead.join(", ") }),
-    }
+    (!ahead.is_empty()).then(|| ahead.join(", "))
 }
 
 struct LogFile {
@@ -219,20 +229,17 @@ mod tests {
         }
     }
 
-    fn compare(server: &str, read: &str) -> Result<(), SourceError> {
-        check_domains(&domains(server)?, &domains(read)?)
+    fn compare(server: &str, read: &str) -> Option<String> {
+        ahead(&domains(server).unwrap(), &domains(read).unwrap())
     }
 
     #[test]
     fn each_domain_counts_for_itself() {
-        assert!(compare("0-1-100,1-2-5", "0-1-100").is_ok());
-        assert!(compare("0-1-100,1-2-5", "0-9-99,1-2-5").is_ok(), "the server id does not count");
-        assert!(compare("0-1-100", "").is_ok());
-        let error = compare("0-1-100", "0-1-101,2-1-3").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "resume: 101 of domain 0, 3 of domain 2 was read, and this server does not have it"
-        );
+        assert_eq!(compare("0-1-100,1-2-5", "0-1-100"), None);
+        assert_eq!(compare("0-1-100,1-2-5", "0-9-99,1-2-5"), None, "the server id does not count");
+        assert_eq!(compare("0-1-100", ""), None);
+        let found = compare("0-1-100", "0-1-101,2-1-3");
+        assert_eq!(found.as_deref(), Some("101 of domain 0, 3 of domain 2"));
     }
 
     #[test]

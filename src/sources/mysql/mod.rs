@@ -60,7 +60,6 @@ pub mod types;
 
 mod auth;
 mod believe;
-mod gtid_wire;
 mod handshake;
 mod hints;
 mod inspect;
@@ -79,6 +78,7 @@ mod plan;
 mod prepared;
 mod reading;
 mod row;
+mod row_count;
 mod rows_follow;
 mod statement;
 mod table_maps;

@@ -189,7 +189,7 @@ pub(super) fn check_flavor(position: &Position, flavor: Flavor) -> Result<(), So
             | Position::Mariadb(_)
             | Position::Mongodb(_),
             _,
-        ) => Err(SourceError::ForeignPosition { position: position.clone(), flavor }),
+        ) => Err(SourceError::ForeignPosition { position: Box::new(position.clone()), flavor }),
     }
 }
 

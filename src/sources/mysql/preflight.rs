@@ -295,20 +295,47 @@ pub async fn log_end(connection: &mut MyConnection, account: &str) -> Result<Log
 }
 
 async fn check_is_no_replica(connection: &mut MyConnection) -> Result<(), SourceError> {
+    match replica_status(connection).await?.is_empty() {
+        true => Ok(()),
+        false => Err(SourceError::ReplicaWithoutLog {
+            endpoint: connection.endpoint().to_owned(),
+            flavor: connection.flavor(),
+        }),
+    }
+}
+
+/// Whether the server is a replica at work: what it does not have yet may still come. A server
+/// that was promoted keeps its settings as a replica, but applies nothing.
+///
+/// # Errors
+/// When the connection is lost.
+pub(super) async fn applies_another_log(
+    connection: &mut MyConnection,
+) -> Result<bool, SourceError> {
+    // Replica_SQL_Running; MariaDB has two columns more before it.
+    let column = match connection.flavor() {
+        Flavor::Mysql => 11,
+        Flavor::Mariadb => 13,
+    };
+    let rows = replica_status(connection).await?;
+    let runs = |row: &Row| row.get(column).is_some_and(|cell| cell.as_deref() == Some("Yes"));
+    Ok(rows.iter().any(runs))
+}
+
+/// One row for each source of the server; none too where we may not see them.
+async fn replica_status(connection: &mut MyConnection) -> Result<Vec<Row>, SourceError> {
     let sql = match connection.flavor() {
         Flavor::Mysql if connection.version().is_at_least(8, 0, 22) => "SHOW REPLICA STATUS",
         Flavor::Mysql => "SHOW SLAVE STATUS",
         Flavor::Mariadb => "SHOW ALL SLAVES STATUS",
     };
-    let endpoint = connection.endpoint().to_owned();
     match connection.query("ask whether the server is a replica", sql).await {
-        Ok(rows) if rows.is_empty() => Ok(()),
-        Ok(_) => Err(SourceError::ReplicaWithoutLog { endpoint, flavor: connection.flavor() }),
         Err(error) if error.has_code(ACCESS_DENIED) => {
+            let endpoint = connection.endpoint();
             tracing::debug!(endpoint, %error, "whether the server is a replica cannot be seen");
-            Ok(())
+            Ok(Vec::new())
         }
-        Err(error) => Err(error),
+        other => other,
     }
 }
 

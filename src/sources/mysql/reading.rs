@@ -103,11 +103,11 @@ pub(crate) enum Length {
 
 impl Length {
     /// Of a value of at most so many bytes.
-    fn of_maximum(bytes: u16) -> Self {
+    pub(crate) fn of_maximum(bytes: u16) -> Self {
         if bytes > 255 { Self::Two } else { Self::One }
     }
 
-    fn of_pack(bytes: u16) -> Option<Self> {
+    pub(crate) fn of_pack(bytes: u16) -> Option<Self> {
         Some(match bytes {
             1 => Self::One,
             2 => Self::Two,

@@ -73,11 +73,9 @@ impl<'p, 'a> RowWalk<'p, 'a> {
             RowsKind::Write => {
                 (Op::Create, None, Some(self.image(self.rows.present, Value::Unavailable)?))
             }
-            RowsKind::Delete => {
-                (Op::Delete, Some(self.image(self.rows.present, Value::Absent)?), None)
-            }
+            RowsKind::Delete => (Op::Delete, Some(self.image_before()?), None),
             RowsKind::Update => {
-                let before = self.image(self.rows.present, Value::Absent)?;
+                let before = self.image_before()?;
                 let after = self.image_after(before)?;
                 (Op::Update, Some(before), Some(after))
             }
@@ -139,6 +137,17 @@ impl<'p, 'a> RowWalk<'p, 'a> {
         }
     }
 
+    /// The old image. What a whole one lacks (`NOBLOB`) has a value that the log did not repeat;
+    /// what stands beside a key alone is no part of it.
+    #[inline]
+    fn image_before(&mut self) -> Result<&'a [Value<'a>], ParseError> {
+        let missing = match self.old {
+            OldImage::Partial => Value::Unavailable,
+            OldImage::Whole | OldImage::Key => Value::Absent,
+        };
+        self.image(self.rows.present, missing)
+    }
+
     /// The new image of an update: what it leaves out did not change, and stands in the old one
     /// where that has it.
     #[inline]
@@ -168,7 +177,7 @@ impl<'p, 'a> RowWalk<'p, 'a> {
     fn partial_update(&mut self) -> Result<(Row<'a>, Row<'a>), ParseError> {
         let documents = self.arena.alloc_slice_fill_copy(self.plan.n_json, None);
         let before_bytes = self.reader;
-        let before = self.image(self.rows.present, Value::Absent)?;
+        let before = self.image_before()?;
         self.documents(before_bytes, before, documents)?;
         let options = self.reader.packed()?;
         if options & !PARTIAL_JSON != 0 {

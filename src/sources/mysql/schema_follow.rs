@@ -19,6 +19,7 @@ use crate::sources::mysql::definitions::Definitions;
 use crate::sources::mysql::follow::place;
 use crate::sources::mysql::group::Fate;
 use crate::sources::mysql::plan::Plan;
+use crate::sources::mysql::row_count::RowCounter;
 use crate::sources::mysql::schemas::{Belief, Effect, Schemas, Statement};
 use crate::sources::mysql::source_block::{Place, slots};
 use crate::sources::mysql::sql::{quote_ident, quote_table};
@@ -46,7 +47,7 @@ impl Decoder {
         let made = self.maps.map(event.body, |map| {
             let parsed = TableMap::parse(map, flavor)?;
             if !filter.matches(parsed.database, parsed.table) {
-                return Ok(Relation::Filtered);
+                return Ok(Relation::Filtered(RowCounter::of(&parsed)));
             }
             let believed = believed(&parsed, schemas, catalog, at).map_err(MapError::Plan)?;
             let mut map = parsed;

@@ -1,11 +1,7 @@
 //! Rows of the snapshot: the decoder's part before the stream.
 //!
-//! Debezium marks the first and the last row of each table and of the whole snapshot, and the last
-//! is known only afterwards. So the latest row of each table is held back until the next one comes
-//! or the table ends. Debezium reads tables in the order of their names: the last row of the last
-//! one that has rows is the snapshot's last, and is held until a later table shows a row or the
-//! snapshot ends. Within a batch a row is held as a view; only what is left over at its end is
-//! copied.
+//! The latest row of each table is held back until its mark is known, as [`SnapshotMarks`] decides.
+//! Within a batch a row is held as a view; only what is left over at its end is copied.
 
 use bumpalo::Bump;
 
@@ -18,6 +14,7 @@ use crate::sources::mysql::source_block::{Place, slots};
 use crate::sources::mysql::sql;
 use crate::sources::mysql::table::{Described, Tables};
 use crate::sources::mysql::text::{self, TextError};
+use crate::sources::snapshot_marks::{IsLast, SnapshotMarks};
 use crate::sources::{BoxError, ChangeHandler, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
@@ -87,10 +84,7 @@ pub struct SnapshotRows {
     facts: SnapshotFacts,
     /// By the number that the session gives them.
     tables: Vec<SnapshotTable>,
-    /// The first table by name.
-    first: Option<usize>,
-    /// The last table by name that has shown a row.
-    last: Option<usize>,
+    marks: SnapshotMarks,
 }
 
 #[derive(Debug, Default)]
@@ -99,10 +93,8 @@ struct SnapshotTable {
     described: Option<Described>,
     /// Stable over repeated snapshots only by name: `<server>-snapshot-<point>-<table>`.
     id: String,
-    n_emitted: u64,
     held: Vec<u8>,
     holds: bool,
-    ended: bool,
 }
 
 impl SnapshotRows {
@@ -115,9 +107,10 @@ impl SnapshotRows {
             ..SnapshotTable::default()
         });
         let tables = tables.collect();
-        let first = (0..facts.tables.len())
-            .min_by_key(|&index| (&facts.tables[index].database, &facts.tables[index].table));
-        Self { facts, tables, first, last: None }
+        let names: Vec<_> =
+            facts.tables.iter().map(|table| (&table.database, &table.table)).collect();
+        let marks = SnapshotMarks::new(&names);
+        Self { facts, tables, marks }
     }
 
     #[must_use]
@@ -136,7 +129,7 @@ impl SnapshotRows {
         let index = self.index(number)?;
         let arena = context.arena;
         let table = &mut self.tables[index];
-        if table.ended {
+        if self.marks.is_ended(index) {
             return Err(SnapshotRowsError::Order("rows came after the end of their table").into());
         }
         if table.described.is_none() {
@@ -151,7 +144,7 @@ impl SnapshotRows {
             let payload =
                 payload.ok_or(SnapshotRowsError::Order("a message lies outside of its batch"))?;
             match held.replace(payload) {
-                Some(row) => self.emit(index, row, self.marker(index, IsLast::No), context)?,
+                Some(row) => self.emit(index, row, IsLast::No, context)?,
                 None => self.begun(index, context)?,
             }
         }
@@ -166,41 +159,28 @@ impl SnapshotRows {
     /// When the table ended before, or its last row is refused.
     pub fn table_end(&mut self, number: u32, context: &mut Context<'_>) -> Result<(), BoxError> {
         let index = self.index(number)?;
-        let table = &mut self.tables[index];
-        if table.ended {
+        if self.marks.is_ended(index) {
             return Err(SnapshotRowsError::Order("a table ended twice").into());
         }
-        table.ended = true;
-        if !table.holds || self.last == Some(index) {
-            return Ok(());
+        match self.marks.ended(index) && self.tables[index].holds {
+            true => self.emit_held(index, IsLast::OfTable, context),
+            false => Ok(()),
         }
-        self.emit_held(index, self.marker(index, IsLast::OfTable), context)
     }
 
-    /// A table shows its first row. If it is behind the last one by name, that one's last row is
-    /// not the snapshot's.
+    /// A table shows its first row.
     fn begun(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), BoxError> {
-        match self.last {
-            Some(last) if self.name(index) < self.name(last) => Ok(()),
-            last => {
-                self.last = Some(index);
-                let Some(last) = last else { return Ok(()) };
-                if !self.tables[last].ended {
-                    return Ok(());
-                }
-                self.emit_held(last, self.marker(last, IsLast::OfTable), context)
-            }
+        match self.marks.begun(index) {
+            Some(last) => self.emit_held(last, IsLast::OfTable, context),
+            None => Ok(()),
         }
     }
 
     /// # Errors
     /// When a table did not end, or the last row is refused.
     pub fn end(mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
-        if self.tables.iter().any(|table| !table.ended) {
-            return Err(SnapshotRowsError::Order("it ended before all of its tables").into());
-        }
-        if let Some(last) = self.last {
-            self.emit_held(last, "last", context)?;
+        if let Some(last) = self.marks.end().map_err(SnapshotRowsError::Order)? {
+            self.emit_held(last, IsLast::OfSnapshot, context)?;
         }
         Ok(())
     }
@@ -208,26 +188,27 @@ impl SnapshotRows {
     fn emit_held(
         &mut self,
         index: usize,
-        marker: &str,
+        is_last: IsLast,
         context: &mut Context<'_>,
     ) -> Result<(), BoxError> {
         let held = std::mem::take(&mut self.tables[index].held);
         let row = context.arena.alloc_slice_copy(&held);
         self.tables[index].holds = false;
-        self.emit(index, row, marker, context)
+        self.emit(index, row, is_last, context)
     }
 
     fn emit(
         &mut self,
         index: usize,
         payload: &[u8],
-        marker: &str,
+        is_last: IsLast,
         context: &mut Context<'_>,
     ) -> Result<(), BoxError> {
+        let (mark, ordinal) = self.marks.row(index, is_last);
         // As Debezium has it: a snapshot is of no server and no transaction, but has a place.
         let place = Place {
             ts_us: self.facts.read_at_us,
-            snapshot: marker,
+            snapshot: mark,
             server_id: 0,
             gtid: None,
             file: &self.facts.point.file,
@@ -236,11 +217,10 @@ impl SnapshotRows {
             thread: None,
             query: None,
         };
-        let table = &mut self.tables[index];
+        let table = &self.tables[index];
         let described = table.described.as_ref();
         let described = described.ok_or(SnapshotRowsError::Order("a row came without table"))?;
-        let id = EventId { transaction: &table.id, ordinal: table.n_emitted };
-        table.n_emitted += 1;
+        let id = EventId { transaction: &table.id, ordinal };
         match row(described, payload, context.arena) {
             Ok(row) => context.out.change(&Change {
                 table: &described.table,
@@ -259,28 +239,9 @@ impl SnapshotRows {
         }
     }
 
-    /// As Debezium's `setSnapshotMarker` decides: the first row of the first table by name is
-    /// `first`, even where it is the table's last.
-    fn marker(&self, index: usize, is_last: IsLast) -> &'static str {
-        let is_first = self.tables[index].n_emitted == 0;
-        match (is_first && self.first == Some(index), is_first, is_last) {
-            (true, _, _) => "first",
-            (false, _, IsLast::OfTable) => "last_in_data_collection",
-            (false, true, IsLast::No) => "first_in_data_collection",
-            (false, false, IsLast::No) => "true",
-        }
-    }
-
-    fn name(&self, index: usize) -> (&str, &str) {
-        let table = &self.facts.tables[index];
-        (&table.database, &table.table)
-    }
-
     fn index(&self, number: u32) -> Result<usize, SnapshotRowsError> {
-        usize::try_from(number)
-            .ok()
-            .filter(|&index| index < self.tables.len())
-            .ok_or(SnapshotRowsError::Order("it has rows of a table that was not announced"))
+        let index = self.marks.index(number);
+        index.ok_or(SnapshotRowsError::Order("it has rows of a table that was not announced"))
     }
 }
 
@@ -317,13 +278,6 @@ impl SnapshotDecode for SnapshotDecoder {
             }
         }
     }
-}
-
-/// Whether a row is known to be the last of its table.
-#[derive(Clone, Copy)]
-enum IsLast {
-    No,
-    OfTable,
 }
 
 /// What the work on one batch needs besides its rows.

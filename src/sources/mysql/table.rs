@@ -14,6 +14,7 @@ use crate::schema::{Column, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::BoxError;
 use crate::sources::mysql::catalog::{Catalog, ColumnFacts, DefaultText, TableFacts};
 use crate::sources::mysql::defaults;
+use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::source_block::SourceConstants;
 use crate::sources::mysql::table_error::TableError;
 use crate::sources::mysql::types::{MysqlType, WireType};
@@ -50,7 +51,7 @@ pub struct Tables {
     tinyint1: Tinyint1Mode,
     next_version: u32,
     /// By database and table.
-    current: HashMap<(String, String), Arc<Table>>,
+    current: HashMap<(String, String), Described>,
 }
 
 /// A column of a row, and what is known about it.
@@ -59,6 +60,16 @@ struct Known<'a> {
     data_type: MysqlType,
     nullable: bool,
     default: &'a DefaultText,
+    witness: Witness,
+}
+
+/// Who speaks of a column's type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Witness {
+    /// The catalogue does not have the column, or has another one by its name.
+    LogAlone,
+    /// The catalogue, and the log where there is one.
+    Catalog,
 }
 
 impl Tables {
@@ -92,7 +103,8 @@ impl Tables {
             };
             let data_type = self.chosen(data_type, &column.declared);
             let (name, default) = (column.name.as_str(), &column.default);
-            Ok(Known { name, data_type, nullable: column.nullable, default })
+            let (nullable, witness) = (column.nullable, Witness::Catalog);
+            Ok(Known { name, data_type, nullable, default, witness })
         });
         let columns: Vec<Known<'_>> = columns.collect::<Result<_, _>>()?;
         let key = named(&facts.key, &columns).unwrap_or_default();
@@ -117,6 +129,14 @@ impl Tables {
             });
             let known = known(column, believed);
             let mut known = known.ok_or_else(|| TableError::unknown_code(wire, column))?;
+            if self.constants.flavor == Flavor::Mariadb
+                && known.witness == Witness::LogAlone
+                && known.data_type.is_ambiguous()
+            {
+                let recalled = self.recalled(wire, column.name, &known.data_type);
+                known.data_type = recalled
+                    .ok_or_else(|| TableError::ambiguous(wire, column, &known.data_type))?;
+            }
             if let Some(believed) = believed {
                 known.data_type = self.chosen(known.data_type, &believed.declared);
             }
@@ -128,6 +148,18 @@ impl Tables {
             key => Some(key.to_vec()),
         };
         Ok(self.describe(wire.database, wire.table, columns, key.unwrap_or_default()))
+    }
+
+    /// The type of a column that the catalogue does not have any more, from the version before.
+    fn recalled(
+        &self,
+        wire: &WireTable<'_>,
+        column: &str,
+        data_type: &MysqlType,
+    ) -> Option<MysqlType> {
+        let earlier = self.current.get(&(wire.database.to_owned(), wire.table.to_owned()))?;
+        let index = earlier.table.columns.iter().position(|known| known.name == column)?;
+        data_type.refined_by(earlier.types.get(index)?)
     }
 
     fn describe(
@@ -156,22 +188,27 @@ impl Tables {
             key,
             source: self.constants.layout(database, Some(table)),
         };
-        Described { table: self.settle((database.to_owned(), table.to_owned()), described), types }
+        self.settle((database.to_owned(), table.to_owned()), described, types)
     }
 
     /// The current version where nothing differs, else a new one.
-    fn settle(&mut self, name: (String, String), mut table: Table) -> Arc<Table> {
+    fn settle(
+        &mut self,
+        name: (String, String),
+        mut table: Table,
+        types: Vec<MysqlType>,
+    ) -> Described {
         if let Some(current) = self.current.get(&name) {
-            table.version = current.version;
-            if **current == table {
-                return Arc::clone(current);
+            table.version = current.table.version;
+            if *current.table == table && current.types == types {
+                return current.clone();
             }
         }
         table.version = TableVersion(self.next_version);
         self.next_version += 1;
-        let table = Arc::new(table);
-        self.current.insert(name, Arc::clone(&table));
-        table
+        let described = Described { table: Arc::new(table), types };
+        self.current.insert(name, described.clone());
+        described
     }
 }
 
@@ -185,8 +222,9 @@ fn known<'a>(wire: &WireColumn<'a>, believed: Option<&'a ColumnFacts>) -> Option
         (Some(believed), Some(_)) => &believed.default,
         _ => &DefaultText::None,
     };
+    let witness = if refined.is_some() { Witness::Catalog } else { Witness::LogAlone };
     let data_type = refined.unwrap_or(data_type);
-    Some(Known { name: wire.name, data_type, nullable: wire.nullable, default })
+    Some(Known { name: wire.name, data_type, nullable: wire.nullable, default, witness })
 }
 
 /// The places of the key's columns; `None` where the table has not all of them, or one may be null.

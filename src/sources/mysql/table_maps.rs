@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use crate::sources::mysql::binlog::ParseError;
 use crate::sources::mysql::binlog::table_map::{name_bytes, split_id};
 use crate::sources::mysql::plan::Plan;
+use crate::sources::mysql::row_count::RowCounter;
 
 #[derive(Debug)]
 pub(crate) enum Relation {
     Captured(Plan),
     /// Not asked for: its rows are counted and passed over.
-    Filtered,
+    Filtered(RowCounter),
 }
 
 #[derive(Debug)]

@@ -243,6 +243,12 @@ impl MysqlType {
         same.then(|| declared.clone())
     }
 
+    /// MariaDB's log does not tell UUID and INET6 from BINARY(16), nor INET4 from BINARY(4).
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Binary { length: 4 | 16 })
+    }
+
     /// As [`MysqlType::Boolean`], where that is what was declared: the width is kept for this alone
     /// (<https://dev.mysql.com/doc/refman/8.4/en/numeric-type-syntax.html>).
     #[must_use]

@@ -218,6 +218,7 @@ fn owned(value: Value<'_>) -> Option<OwnedValue> {
         | Value::Point { .. }
         | Value::Geometry { .. }
         | Value::Array(_)
+        | Value::Struct(_)
         | Value::UpdateDescription(_) => return None,
     })
 }

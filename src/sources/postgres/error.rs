@@ -165,7 +165,7 @@ pub enum SourceError {
     #[error("confirm {to}: {from} was confirmed before")]
     ConfirmedBackwards { from: Lsn, to: Lsn },
     #[error("confirm {position}: it is not of system {system_id}")]
-    ForeignPosition { position: Position, system_id: String },
+    ForeignPosition { position: Box<Position>, system_id: String },
 }
 
 impl SourceError {

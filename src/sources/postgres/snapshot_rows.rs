@@ -1,11 +1,7 @@
 //! Rows of the snapshot: the decoder's part before the stream.
 //!
-//! Debezium marks the first and the last row of each table and of the whole snapshot, and the last
-//! is known only afterwards. So the latest row of each table is held back until the next one comes
-//! or the table ends. Debezium reads tables in the order of their names: the last row of the last
-//! one that has rows is the snapshot's last, and is held until a later table shows a row or the
-//! snapshot ends. Within a batch a row is held as a view; only what is left over at its end is
-//! copied.
+//! The latest row of each table is held back until its mark is known, as [`SnapshotMarks`] decides.
+//! Within a batch a row is held as a view; only what is left over at its end is copied.
 
 use bumpalo::Bump;
 
@@ -16,6 +12,7 @@ use crate::sources::postgres::decoder::SnapshotFacts;
 use crate::sources::postgres::row::{self, RowFault};
 use crate::sources::postgres::source_block::{Place, slots};
 use crate::sources::postgres::table::{Described, Tables};
+use crate::sources::snapshot_marks::{IsLast, SnapshotMarks};
 use crate::sources::{BoxError, ChangeHandler, RawBatch, Undecodable};
 
 #[derive(Debug)]
@@ -23,10 +20,7 @@ pub(crate) struct SnapshotRows {
     facts: SnapshotFacts,
     /// By the number that the session gives them.
     tables: Vec<SnapshotTable>,
-    /// The first table by name.
-    first: Option<usize>,
-    /// The last table by name that has shown a row.
-    last: Option<usize>,
+    marks: SnapshotMarks,
 }
 
 #[derive(Debug, Default)]
@@ -36,10 +30,8 @@ struct SnapshotTable {
     /// Stable over repeated snapshots only by name: `<system>-snapshot-<point>-<table>`.
     id: String,
     copy: CopyState,
-    n_emitted: u64,
     held: Vec<u8>,
     holds: bool,
-    ended: bool,
 }
 
 impl SnapshotRows {
@@ -53,9 +45,10 @@ impl SnapshotRows {
                 ..SnapshotTable::default()
             })
             .collect();
-        let first = (0..facts.tables.len())
-            .min_by_key(|&index| (&facts.tables[index].schema, &facts.tables[index].table));
-        Self { facts, tables, first, last: None }
+        let names: Vec<_> =
+            facts.tables.iter().map(|table| (&table.schema, &table.table)).collect();
+        let marks = SnapshotMarks::new(&names);
+        Self { facts, tables, marks }
     }
 
     pub(crate) fn facts(&self) -> &SnapshotFacts {
@@ -71,7 +64,7 @@ impl SnapshotRows {
         let index = self.index(number)?;
         let arena = context.arena;
         let table = &mut self.tables[index];
-        if table.ended {
+        if self.marks.is_ended(index) {
             return Err(DecodeError::Snapshot("rows came after the end of their table").into());
         }
         if table.described.is_none() {
@@ -89,7 +82,7 @@ impl SnapshotRows {
                     .map_err(|source| self.copy_error(index, source))?;
                 let Some(next) = next else { break };
                 match held.replace(next) {
-                    Some(row) => self.emit(index, row, self.marker(index, IsLast::No), context)?,
+                    Some(row) => self.emit(index, row, IsLast::No, context)?,
                     None => self.begun(index, context)?,
                 }
             }
@@ -107,42 +100,29 @@ impl SnapshotRows {
         context: &mut Context<'_>,
     ) -> Result<(), BoxError> {
         let index = self.index(number)?;
-        let table = &mut self.tables[index];
         // Without its trailer a COPY was cut off, whatever else was said.
-        if table.copy != CopyState::Done || table.ended {
+        if self.tables[index].copy != CopyState::Done || self.marks.is_ended(index) {
             return Err(
                 DecodeError::Snapshot("a table ended without the trailer of its COPY").into()
             );
         }
-        table.ended = true;
-        if !table.holds || self.last == Some(index) {
-            return Ok(());
+        match self.marks.ended(index) && self.tables[index].holds {
+            true => self.emit_held(index, IsLast::OfTable, context),
+            false => Ok(()),
         }
-        self.emit_held(index, self.marker(index, IsLast::OfTable), context)
     }
 
-    /// A table shows its first row. If it is behind the last one by name, that one's last row is
-    /// not the snapshot's.
+    /// A table shows its first row.
     fn begun(&mut self, index: usize, context: &mut Context<'_>) -> Result<(), BoxError> {
-        match self.last {
-            Some(last) if self.name(index) < self.name(last) => Ok(()),
-            last => {
-                self.last = Some(index);
-                let Some(last) = last else { return Ok(()) };
-                if !self.tables[last].ended {
-                    return Ok(());
-                }
-                self.emit_held(last, self.marker(last, IsLast::OfTable), context)
-            }
+        match self.marks.begun(index) {
+            Some(last) => self.emit_held(last, IsLast::OfTable, context),
+            None => Ok(()),
         }
     }
 
     pub(crate) fn end(mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
-        if self.tables.iter().any(|table| !table.ended) {
-            return Err(DecodeError::Snapshot("it ended before all of its tables").into());
-        }
-        if let Some(last) = self.last {
-            self.emit_held(last, "last", context)?;
+        if let Some(last) = self.marks.end().map_err(DecodeError::Snapshot)? {
+            self.emit_held(last, IsLast::OfSnapshot, context)?;
         }
         Ok(())
     }
@@ -150,25 +130,26 @@ impl SnapshotRows {
     fn emit_held(
         &mut self,
         index: usize,
-        marker: &str,
+        is_last: IsLast,
         context: &mut Context<'_>,
     ) -> Result<(), BoxError> {
         let held = std::mem::take(&mut self.tables[index].held);
         let row = CopyRow::kept(context.arena.alloc_slice_copy(&held));
         self.tables[index].holds = false;
-        self.emit(index, row, marker, context)
+        self.emit(index, row, is_last, context)
     }
 
     fn emit(
         &mut self,
         index: usize,
         copied: CopyRow<'_>,
-        marker: &str,
+        is_last: IsLast,
         context: &mut Context<'_>,
     ) -> Result<(), BoxError> {
+        let (mark, ordinal) = self.marks.row(index, is_last);
         let place = Place {
             ts_us: self.facts.read_at_us,
-            snapshot: marker,
+            snapshot: mark,
             after: None,
             tx_id: Some(self.facts.transaction_id),
             lsn: self.facts.consistent_point,
@@ -177,8 +158,7 @@ impl SnapshotRows {
         let table = &mut self.tables[index];
         let described =
             table.described.as_mut().ok_or(DecodeError::Snapshot("a row came without table"))?;
-        let id = EventId { transaction: &table.id, ordinal: table.n_emitted };
-        table.n_emitted += 1;
+        let id = EventId { transaction: &table.id, ordinal };
         loop {
             match row::of_copy(described, copied, context.arena) {
                 Ok(row) => {
@@ -205,41 +185,20 @@ impl SnapshotRows {
         }
     }
 
-    /// As Debezium's `setSnapshotMarker` decides: the first row of the first table by name is
-    /// `first`, even where it is the table's last.
-    fn marker(&self, index: usize, is_last: IsLast) -> &'static str {
-        let is_first = self.tables[index].n_emitted == 0;
-        match (is_first && self.first == Some(index), is_first, is_last) {
-            (true, _, _) => "first",
-            (false, _, IsLast::OfTable) => "last_in_data_collection",
-            (false, true, IsLast::No) => "first_in_data_collection",
-            (false, false, IsLast::No) => "true",
-        }
-    }
-
     fn name(&self, index: usize) -> (&str, &str) {
         let table = &self.facts.tables[index];
         (&table.schema, &table.table)
     }
 
     fn index(&self, number: u32) -> Result<usize, DecodeError> {
-        usize::try_from(number)
-            .ok()
-            .filter(|&index| index < self.tables.len())
-            .ok_or(DecodeError::Snapshot("it has rows of a table that was not announced"))
+        let index = self.marks.index(number);
+        index.ok_or(DecodeError::Snapshot("it has rows of a table that was not announced"))
     }
 
     fn copy_error(&self, index: usize, source: CopyError) -> DecodeError {
         let (schema, table) = self.name(index);
         DecodeError::Copy { table: format!("{schema}.{table}"), source }
     }
-}
-
-/// Whether a row is known to be the last of its table.
-#[derive(Clone, Copy)]
-enum IsLast {
-    No,
-    OfTable,
 }
 
 /// What the work on one batch needs besides its rows.

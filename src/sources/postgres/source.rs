@@ -92,7 +92,7 @@ impl Past<'_> {
             Position::Postgres(position) => Ok(Past { position, checkpoint }),
             other @ (Position::Mysql(_) | Position::Mariadb(_) | Position::Mongodb(_)) => {
                 Err(SourceError::ForeignPosition {
-                    position: other.clone(),
+                    position: Box::new(other.clone()),
                     system_id: system_id.to_owned(),
                 })
             }
@@ -246,7 +246,7 @@ impl PostgresSource {
             &past.checkpoint.identity
         else {
             return Err(SourceError::ForeignPosition {
-                position: past.checkpoint.position.clone(),
+                position: Box::new(past.checkpoint.position.clone()),
                 system_id: server.about.identity.system_id.clone(),
             });
         };

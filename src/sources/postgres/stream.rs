@@ -355,7 +355,7 @@ impl Stream {
             | Position::Mysql(_)
             | Position::Mariadb(_)
             | Position::Mongodb(_)) => Err(SourceError::ForeignPosition {
-                position: other.clone(),
+                position: Box::new(other.clone()),
                 system_id: self.settings.system_id.clone(),
             }),
         }

@@ -1,10 +1,9 @@
-//! The snapshot, then the stream; stopped and gone on with; against every version that is played.
+//! Snapshots of many collections and many kinds of `_id`, and what each scope sees.
 
 use mongodb::bson::doc;
 use serde_json::Value;
 
 use super::lines;
-use crate::support::mongodb::state::Options;
 use crate::support::mongodb::{Mongo, block};
 use crate::support::tailwater::{Ended, Setup, Tailwater};
 use crate::support::{eventually, seconds, unique};
@@ -20,42 +19,6 @@ pub(super) fn arrive(tailwater: &Tailwater, n: usize) {
     let arrived = eventually(seconds(30), || (lines(&tailwater.stdout).len() >= n).then_some(()));
     let found = lines(&tailwater.stdout).len();
     assert!(arrived.is_some(), "{found} of {n} records: {}", tailwater.said());
-}
-
-/// The shared server, and where servers are played, one of every version.
-fn all(test: &str) -> Vec<Mongo> {
-    let played = [9, 13, 17, 21, 25].map(|wire| Mongo::alone(Options::of_wire(wire), test));
-    let played: Vec<Mongo> = played.into_iter().flatten().collect();
-    if played.is_empty() { vec![Mongo::again()] } else { played }
-}
-
-#[test]
-fn documents_of_snapshot_and_stream_arrive_once_and_in_order() {
-    for mongo in all("mongodb::basics::documents_of_snapshot_and_stream") {
-        let name = unique("mongo_basics");
-        let t = mongo.collection(&name, "t");
-        block(t.insert_many((0..250).map(|n| doc! { "_id": n, "v": "a" }))).unwrap();
-        let setup = Setup::mongodb(&mongo, &name);
-        let tailwater = setup.start();
-        tailwater.ready();
-        arrive(&tailwater, 250);
-        block(t.insert_one(doc! { "_id": 1000, "v": "b" })).unwrap();
-        block(t.update_one(doc! { "_id": 1000 }, doc! { "$set": { "v": "c" } })).unwrap();
-        arrive(&tailwater, 252);
-        block(t.replace_one(doc! { "_id": 1000 }, doc! { "w": 1 })).unwrap();
-        block(t.delete_one(doc! { "_id": 1 })).unwrap();
-        arrive(&tailwater, 255);
-        let ended = tailwater.stop().expect(0, &[]);
-        assert_eq!(ops(&ended), format!("{}cuud.", "r".repeat(250)), "wire {}", mongo.wire());
-        let lines = ended.lines();
-        assert_eq!(lines[250]["key"]["id"], "1000");
-        assert_eq!(lines[251]["value"]["updateDescription"]["updatedFields"], "{\"v\": \"c\"}");
-        // While it was away.
-        block(t.delete_one(doc! { "_id": 2 })).unwrap();
-        assert_eq!(ops(&setup.catch_up()), "d.", "wire {}", mongo.wire());
-        assert_eq!(ops(&setup.catch_up()), "", "wire {}", mongo.wire());
-        block(mongo.database(&name).drop()).unwrap();
-    }
 }
 
 #[test]
@@ -140,20 +103,25 @@ fn a_killed_snapshot_begins_again_and_misses_nothing() {
     block(mongo.database(&name).drop()).unwrap();
 }
 
+/// MG-10: every document under its own collection's name, however many read at once.
 #[test]
-fn modes_of_the_snapshot_do_what_they_say() {
+fn sixteen_readers_of_twenty_collections_mix_nothing_up() {
     let mongo = Mongo::shared();
-    let name = unique("mongo_modes");
-    let t = mongo.collection(&name, "t");
-    block(t.insert_one(doc! { "_id": 1 })).unwrap();
-    let mut no_data = Setup::mongodb(mongo, &name);
-    no_data.set("snapshot.mode", "no_data").set("pipeline", format!("{name}_no_data"));
-    assert_eq!(ops(&no_data.catch_up()), "");
-    let mut only = Setup::mongodb(mongo, &name);
-    only.set("snapshot.mode", "initial_only").set("pipeline", format!("{name}_only"));
-    let ended = only.start().wait(seconds(60)).expect(0, &[]);
-    assert_eq!(ops(&ended), "r");
-    block(t.insert_one(doc! { "_id": 2 })).unwrap();
-    assert_eq!(ops(&no_data.catch_up()), "c");
+    let name = unique("mongo_parallel");
+    for c in 0..20 {
+        let all = (0..150).map(|n| doc! { "_id": format!("{c} {n}"), "v": "x".repeat(50) });
+        block(mongo.collection(&name, &format!("c{c}")).insert_many(all)).unwrap();
+    }
+    let mut setup = Setup::mongodb(mongo, &name);
+    setup.set("snapshot.connections", 16);
+    let ended = setup.catch_up();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in ended.lines() {
+        let (topic, key) = (line["topic"].as_str().unwrap(), line["key"]["id"].as_str().unwrap());
+        let collection = topic.rsplit_once(".c").unwrap().1;
+        assert!(key.starts_with(&format!("\"{collection} ")), "{key} in {topic}");
+        assert!(seen.insert(key.to_owned()), "{key} twice");
+    }
+    assert_eq!(seen.len(), 3000);
     block(mongo.database(&name).drop()).unwrap();
 }

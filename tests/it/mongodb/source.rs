@@ -121,6 +121,33 @@ fn a_snapshot_has_ids_of_every_type() {
     assert_eq!(ops(&ended), "r".repeat(ids.len() + 1));
 }
 
+/// MG-10, and MG-09 between the readers: places in the index part the types too.
+#[test]
+fn a_collection_in_parts_is_read_once_by_many() {
+    let test = "a_collection_in_parts_is_read_once_by_many";
+    for wire in [9, 21] {
+        let Some(mongo) = Mongo::alone(Options::of_wire(wire), test) else { return };
+        let database = database(&mongo);
+        for n in 0..100 {
+            for id in [Bson::String(format!("{n}")), Bson::Int32(n + 2)] {
+                insert(&mongo, &database, "a", doc! { "_id": id });
+            }
+            insert(&mongo, &database, "b", doc! { "_id": { "n": n } });
+        }
+        let mut setup = setup(&mongo, &database);
+        setup.set("snapshot.connections", 4).env("FAILPOINTS", "part=return(300)");
+        let ended = setup.catch_up();
+        assert!(!ended.stderr.contains("\"parts\":2,"), "{}", ended.stderr);
+        let lines = ended.lines();
+        assert_eq!(ops(&ended), "r".repeat(301), "{wire}");
+        let mut keys: Vec<String> =
+            lines.iter().map(|l| format!("{} {}", l["topic"], l["key"])).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 301, "each once");
+    }
+}
+
 #[test]
 fn a_collection_is_followed_through_its_drop_and_its_making() {
     let mongo = Mongo::shared();
@@ -211,8 +238,15 @@ fn elections_and_killed_cursors_cost_nothing() {
         n += 1;
         arrives(&tailwater, usize::try_from(n).unwrap());
     }
-    // A stop between two runs would be told with the error of the last.
-    tailwater.says("streaming", seconds(20));
+    // A stop between two runs would be told with the error of the last; the ordered one comes with
+    // the next batch.
+    let on = eventually(seconds(20), || {
+        let said = tailwater.said();
+        let count = |what: &str| said.matches(what).count();
+        let met = said.contains("11602") && count("\"streaming\"") > count("going on from");
+        met.then_some(())
+    });
+    assert!(on.is_some(), "{}", tailwater.said());
     tailwater.ready();
     let ended = tailwater.stop().expect(0, &[]);
     let lines = ended.lines();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::basics::{arrive, ops};
 use super::lines;
@@ -283,29 +283,31 @@ fn an_event_beyond_16_mb_of_an_old_server_stops_loudly() {
 fn broken_text_and_repeated_names_follow_the_documented_policy() {
     let Some(run) = running(21, "broken_text", |_| ()) else { return };
     let raw: Collection<RawDocumentBuf> = run.mongo.client.database(&run.name).collection("t");
-    // { _id: 1, s: "a<FF>b" } and { _id: 2, a: 1, a: 2 }
-    let broken = b"\x19\0\0\0\x10_id\0\x01\0\0\0\x02s\0\x04\0\0\0a\xFFb\0\0";
+    // { _id: 2, a: 1, a: 2 } and { _id: 1, s: "a<FF>b" }
     let twice = b"\x1c\0\0\0\x10_id\0\x02\0\0\0\x10a\0\x01\0\0\0\x10a\0\x02\0\0\0\0";
-    for bytes in [&broken[..], &twice[..]] {
+    let broken = b"\x19\0\0\0\x10_id\0\x01\0\0\0\x02s\0\x04\0\0\0a\xFFb\0\0";
+    for bytes in [&twice[..], &broken[..]] {
         let document = RawDocumentBuf::from_bytes(bytes.to_vec()).unwrap();
         block(raw.insert_one(document)).unwrap();
     }
     run.insert(3);
-    let arrived = eventually(seconds(30), || {
-        let ended = run.tailwater.process.ended().is_some();
-        (ended || run.keys().contains(&"3".to_owned())).then_some(())
-    });
-    assert!(arrived.is_some(), "{}", run.tailwater.said());
-    let records = lines(&run.tailwater.stdout);
+    let ended = run.tailwater.wait(seconds(30));
+    assert_ne!(ended.code, 0, "it stops, unless it was told otherwise: {}", ended.stderr);
+    assert!(ended.stderr.contains("UTF-8"), "{}", ended.stderr);
+    let mut setup = run.setup.clone();
+    let letters = setup.folder.join("letters");
+    setup.set("dead_letter", json!({ "conversion": "dead_letter", "path": &letters }));
+    let mut records = ended.lines();
+    records.extend(setup.catch_up().lines());
     let after = |id: &str| {
         let record = records.iter().find(|l| l["key"]["id"] == id);
-        record.map(|l| l["value"]["after"].as_str().unwrap_or("").to_owned())
+        record.and_then(|l| l["value"]["after"].as_str()).map(str::to_owned)
     };
     assert_eq!(after("2").as_deref(), Some("{\"_id\": 2,\"a\": 1,\"a\": 2}"), "names stay");
-    match after("1") {
-        Some(text) => assert!(!text.contains('\u{FFFD}'), "never a replacement: {text}"),
-        None => assert!(run.tailwater.said().contains("UTF-8"), "{}", run.tailwater.said()),
-    }
+    assert_eq!(after("1"), None, "never a text that it is not");
+    assert_eq!(after("3").as_deref(), Some("{\"_id\": 3}"));
+    let letters = std::fs::read_to_string(letters).unwrap();
+    assert_eq!(letters.lines().count(), 1, "{letters}");
 }
 
 /// MG-19, MG-04: a server that needs long is not a server that lost something.
@@ -345,8 +347,6 @@ fn a_log_that_ends_behind_the_snapshot_is_no_success() {
         block: Duration::from_secs(4),
     });
     let tailwater = setup.start();
-    let begun = eventually(seconds(60), || (mongo.n_commands("find") > 3).then_some(()));
-    assert!(begun.is_some(), "{}", tailwater.said());
     let reads = eventually(seconds(60), || (mongo.n_commands("getMore") > 0).then_some(()));
     assert!(reads.is_some(), "{}", tailwater.said());
     block(t.insert_one(doc! { "_id": 10_000 })).unwrap();
@@ -354,4 +354,22 @@ fn a_log_that_ends_behind_the_snapshot_is_no_success() {
     mongo.forget_log();
     let ended = tailwater.wait(seconds(60)).expect(exit::SOURCE, &["oplog"]);
     assert!(!ended.stdout.contains("10000"));
+}
+
+/// MG-14: what one of several readers meets ends all of them, and is told.
+#[test]
+fn an_error_of_a_reader_of_the_snapshot_stops_the_run() {
+    let test = "mongodb::streams::an_error_of_a_reader";
+    let Some(mongo) = Mongo::alone(Options::of_wire(21), test) else { return };
+    let name = unique("mongo_reader");
+    for collection in ["a", "b", "c"] {
+        let all = (0..2000).map(|n| doc! { "_id": n, "v": "x".repeat(500) });
+        block(mongo.collection(&name, collection).insert_many(all)).unwrap();
+    }
+    let message = "the storage engine has seen something that it never should";
+    let mut broken = fault("find", Failure::bad_value(message));
+    (broken.times, broken.skip) = (None, 3);
+    mongo.order(broken);
+    let setup = Setup::mongodb(&mongo, &name);
+    setup.fails(exit::SOURCE, &[message]);
 }

@@ -18,6 +18,7 @@ mod oracle;
 mod order_law;
 mod places;
 mod reading;
+mod replica;
 mod rows;
 mod snapshot;
 mod start_checks;

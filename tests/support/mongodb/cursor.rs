@@ -18,6 +18,8 @@ pub(crate) struct Cursor {
     pub(crate) ns: Namespace,
     pub(crate) kind: Kind,
     pub(crate) at: Option<Timestamp>,
+    /// Who opened it is the only one who may read on.
+    pub(crate) session: Option<Vec<u8>>,
 }
 
 pub(crate) enum Kind {

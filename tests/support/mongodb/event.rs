@@ -99,7 +99,7 @@ impl Scope {
     fn ends(&self, change: &Change) -> bool {
         match (self, &change.op) {
             (Self::Collection(ns), Op::Drop) => *ns == change.ns,
-            (Self::Collection(ns), Op::Rename { to, .. }) => *ns == change.ns || ns == to,
+            (Self::Collection(ns), Op::Rename { to }) => *ns == change.ns || ns == to,
             (Self::Collection(ns), Op::DropDatabase) => ns.database == change.ns.database,
             (Self::Database(database), Op::DropDatabase) => *database == change.ns.database,
             _ => false,
@@ -111,7 +111,7 @@ impl View {
     fn shows(&self, change: &Change) -> bool {
         let covered = match &change.op {
             Op::Noop => false,
-            Op::Rename { to, .. } => self.scope.covers(&change.ns) || self.scope.covers(to),
+            Op::Rename { to } => self.scope.covers(&change.ns) || self.scope.covers(to),
             Op::DropDatabase => match &self.scope {
                 Scope::Deployment => true,
                 Scope::Database(database) => *database == change.ns.database,
@@ -200,7 +200,7 @@ fn event(state: &State, entry: &Entry, view: &View, index: usize) -> Result<Made
         view.version,
     );
     let mut parts: Vec<(&'static str, Part)> = vec![];
-    if let Op::Rename { to, .. } = &change.op {
+    if let Op::Rename { to } = &change.op {
         parts.push(("to", Part::Bson(namespace(to).into())));
     }
     if let Some(transaction) = &entry.transaction {

@@ -31,7 +31,7 @@ pub(crate) mod wire;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mongodb::bson::{Document, Timestamp, doc};
+use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection, Database};
 
 use super::runtime;
@@ -62,6 +62,15 @@ impl Mongo {
     pub(crate) fn again() -> Self {
         let shared = Self::shared();
         Self { uri: shared.uri.clone(), client: shared.client.clone(), played: None }
+    }
+
+    /// One whose elections disturb nobody, unless it is the real one.
+    pub(crate) fn own() -> Self {
+        if std::env::var_os(REAL).is_some() {
+            Self::again()
+        } else {
+            Self::play(Options::default())
+        }
     }
 
     /// A server for one test alone. With a real one named there is none, and the test says so.
@@ -191,12 +200,6 @@ impl Mongo {
         state.held = Some(state.oplog.last());
     }
 
-    /// What was held reaches the majority.
-    pub(crate) fn release_majority(&self) {
-        self.server().state().held = None;
-        self.server().notify();
-    }
-
     /// The primary dies with what it alone had: a rollback, and an election. How many were lost.
     pub(crate) fn roll_back(&self) -> usize {
         let mut state = self.server().state();
@@ -213,8 +216,9 @@ impl Mongo {
     /// The log forgets all that is before now, as a small one does.
     pub(crate) fn forget_log(&self) {
         let mut state = self.server().state();
+        state.noop();
         let now = state.oplog.last();
-        state.oplog.truncate(Timestamp { time: now.time, increment: now.increment });
+        state.oplog.truncate(now);
     }
 
     /// The log forgets what is older than so long.

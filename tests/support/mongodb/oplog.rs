@@ -42,7 +42,7 @@ pub(crate) enum Op {
     Create { options: Document },
     Modify { options: Document },
     Drop,
-    Rename { to: Namespace, dropped: Option<Uuid> },
+    Rename { to: Namespace },
     DropDatabase,
     Noop,
 }
@@ -87,13 +87,6 @@ pub(crate) fn wall_ms() -> i64 {
 /// The time that follows at once.
 pub(crate) fn after(time: Timestamp) -> Timestamp {
     Timestamp { time: time.time, increment: time.increment + 1 }
-}
-
-pub(crate) fn before(time: Timestamp) -> Timestamp {
-    match time.increment {
-        0 => Timestamp { time: time.time.saturating_sub(1), increment: u32::MAX },
-        n => Timestamp { time: time.time, increment: n - 1 },
-    }
 }
 
 impl Oplog {

@@ -189,7 +189,7 @@ impl Store {
             Op::Drop => {
                 self.collections.remove(ns);
             }
-            Op::Rename { to, .. } => {
+            Op::Rename { to } => {
                 let mut moved = self.collections.remove(ns).expect("what is renamed exists");
                 moved.made = time;
                 self.collections.insert(to.clone(), moved);

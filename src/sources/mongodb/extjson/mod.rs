@@ -15,7 +15,7 @@ mod write;
 
 use bumpalo::Bump;
 
-use super::bson::{Bson, BsonError, Document};
+use super::bson::{Bson, BsonError, Document, Element};
 
 /// How types that JSON does not have are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,20 @@ pub fn value_to_text<'a>(
 ) -> Result<&'a str, BsonError> {
     let mut writer = write::Writer::new(form, Out::new_in(arena));
     writer.value(value)?;
+    writer.finish()
+}
+
+/// The text of a document that has these elements.
+///
+/// # Errors
+/// When a document in a value is malformed.
+pub fn members_to_text<'a>(
+    members: &[Element<'_>],
+    form: Form,
+    arena: &'a Bump,
+) -> Result<&'a str, BsonError> {
+    let mut writer = write::Writer::new(form, Out::new_in(arena));
+    writer.members(members)?;
     writer.finish()
 }
 

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Dialect, Form, Mode, Out, date, number, put, string};
 use crate::sources::mongodb::bson::{
-    Array, Binary, Bson, BsonError, DEPTH_MAX, Decimal128, Document, ObjectId, RawValue, Timestamp,
+    Array, Binary, Bson, BsonError, DEPTH_MAX, Decimal128, Document, Element, ObjectId, RawValue,
+    Timestamp,
 };
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
@@ -38,6 +39,22 @@ impl<'a> Writer<'a> {
             string::write_bytes(element.name, "a name", &mut self.out)?;
             self.put(": ");
             self.raw(element.value)?;
+        }
+        self.put("}");
+        self.depth -= 1;
+        Ok(())
+    }
+
+    pub(super) fn members(&mut self, members: &[Element<'_>]) -> Result<(), BsonError> {
+        self.enter()?;
+        self.put("{");
+        let mut comma = "";
+        for element in members {
+            self.put(comma);
+            comma = self.form.comma;
+            string::write(element.name, &mut self.out);
+            self.put(": ");
+            self.value(&element.value)?;
         }
         self.put("}");
         self.depth -= 1;

@@ -98,6 +98,54 @@ fn the_log_alone_says_names_types_nulls_and_key() {
     assert_eq!(stream.table.key, [0]);
 }
 
+/// A UUID of MariaDB is BINARY(16) to its log.
+#[test]
+fn a_type_that_only_the_catalogue_told_is_remembered_or_asked_for() {
+    let (version, topic_prefix) = ("0", "p".to_owned());
+    let source = SourceConstants { version, flavor: Flavor::Mariadb, topic_prefix };
+    let mut tables = Tables::new(source.clone(), Tinyint1Mode::Number);
+    let types = |described: &Described| -> Vec<ColumnType> {
+        described.table.columns.iter().map(|column| column.data_type.clone()).collect()
+    };
+    let known = described(&mut tables, &wire(), &[0], Some(facts(&["id"])));
+    assert_eq!(types(&known)[1], ColumnType::Uuid);
+    // The column was dropped meanwhile, then the table.
+    let mut dropped = facts(&["id"]);
+    dropped.columns.remove(1);
+    let after = described(&mut tables, &wire(), &[0], Some(dropped));
+    assert_eq!(types(&after)[1], ColumnType::Uuid);
+    assert_eq!(types(&described(&mut tables, &wire(), &[0], None))[1], ColumnType::Uuid);
+    // Nobody remembers: after a restart.
+    let columns = wire();
+    let wire = WireTable { database: "d", table: "t", columns: &columns, primary_key: &[0] };
+    let mut tables = Tables::new(source, Tinyint1Mode::Number);
+    let error = tables.of_table_map(&wire, &mut Known(None)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "read column `u` of `d`.`t`: the log does not tell whether it is UUID, INET6 or \
+         BINARY(16), and the table does not have it any more"
+    );
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("ALTER TABLE `d`.`t` ADD COLUMN `u` UUID;"), "{hint}");
+}
+
+#[test]
+fn a_tinyint_of_width_one_is_a_boolean_where_that_was_asked_for() {
+    let (version, topic_prefix) = ("0", "p".to_owned());
+    let source = SourceConstants { version, flavor: Flavor::Mysql, topic_prefix };
+    let mut tables = Tables::new(source, Tinyint1Mode::Boolean);
+    let columns = ["tinyint(1)", "tinyint(4)", "tinyint(1) unsigned", "int(1)"];
+    let names = ["a", "b", "c", "d"];
+    let columns =
+        names.iter().zip(columns).map(|(name, declared)| column(name, declared, true, "1"));
+    let facts = TableFacts { columns: columns.collect(), ..facts(&[]) };
+    let table = tables.of_snapshot(&facts).unwrap().table;
+    let types: Vec<_> = table.columns.iter().map(|column| column.data_type.clone()).collect();
+    let expected = [ColumnType::Bool, ColumnType::Int16, ColumnType::Bool, ColumnType::Int32];
+    assert_eq!(types, expected);
+    assert_eq!(table.columns[0].default, Some(OwnedValue::Bool(true)));
+}
+
 #[test]
 fn a_column_that_was_altered_since_keeps_the_logs_type_and_no_default() {
     let mut altered = facts(&["id"]);

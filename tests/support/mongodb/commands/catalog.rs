@@ -127,11 +127,10 @@ fn renamed(call: &Call<'_>, state: &mut State) -> Result<Document, Failure> {
         let message = format!("Source collection {} does not exist", from.full());
         return Err(Failure::new(26, "NamespaceNotFound", message));
     }
-    let target = state.store.get(&to).map(|c| c.uuid);
-    if target.is_some() && command.get_bool("dropTarget").ok() != Some(true) {
+    if state.store.get(&to).is_some() && command.get_bool("dropTarget").ok() != Some(true) {
         return Err(Failure::new(48, "NamespaceExists", "target namespace exists"));
     }
-    let change = state.change(&from, Op::Rename { to, dropped: target });
+    let change = state.change(&from, Op::Rename { to });
     state.log(vec![change], None);
     Ok(Document::new())
 }
@@ -170,7 +169,12 @@ fn list_collections(call: &Call<'_>, state: &mut State) -> Result<Answer, Failur
     }
     let shown = format!("{database}.$cmd.listCollections");
     let ns = Namespace::new(database, "$cmd.listCollections");
-    opened(state, Cursor { ns, kind: Kind::Found(found), at: None }, shown, Some(usize::MAX))
+    opened(
+        state,
+        Cursor { ns, kind: Kind::Found(found), at: None, session: call.session() },
+        shown,
+        Some(usize::MAX),
+    )
 }
 
 fn list_databases(call: &Call<'_>, state: &State) -> Result<Answer, Failure> {
@@ -205,7 +209,7 @@ fn list_indexes(call: &Call<'_>, state: &mut State) -> Result<Answer, Failure> {
     let index = doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
     let kind = Kind::Found(VecDeque::from([raw(&index)]));
     let shown = ns.full();
-    opened(state, Cursor { ns, kind, at: None }, shown, None)
+    opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, None)
 }
 
 /// Of the log, its bounds; of a collection, its number of documents and their bytes.

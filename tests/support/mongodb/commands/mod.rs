@@ -224,12 +224,70 @@ fn is_handshake(name: &str) -> bool {
     )
 }
 
+/// Servers refuse fields that they do not know: a misspelt option must not pass for one.
+fn known_fields(request: &Request) -> Result<(), Failure> {
+    const COMMON: [&str; 16] = [
+        "lsid",
+        "$db",
+        "$clusterTime",
+        "$readPreference",
+        "readConcern",
+        "writeConcern",
+        "maxTimeMS",
+        "comment",
+        "txnNumber",
+        "autocommit",
+        "startTransaction",
+        "apiVersion",
+        "apiStrict",
+        "apiDeprecationErrors",
+        "let",
+        "ordered",
+    ];
+    let own: &[&str] = match request.name.as_str() {
+        "find" => &[
+            "filter",
+            "sort",
+            "projection",
+            "hint",
+            "skip",
+            "limit",
+            "batchSize",
+            "singleBatch",
+            "min",
+            "max",
+            "noCursorTimeout",
+            "allowDiskUse",
+            "collation",
+            "returnKey",
+            "showRecordId",
+            "allowPartialResults",
+        ],
+        "aggregate" => &["pipeline", "cursor", "hint", "collation", "allowDiskUse", "explain"],
+        "getMore" => &["collection", "batchSize"],
+        "killCursors" => &["cursors"],
+        "listCollections" => &["filter", "nameOnly", "authorizedCollections", "cursor"],
+        "listDatabases" => &["filter", "nameOnly", "authorizedDatabases"],
+        "collStats" => &["scale"],
+        _ => return Ok(()),
+    };
+    let known = |name: &&String| COMMON.contains(&name.as_str()) || own.contains(&name.as_str());
+    match request.command.keys().skip(1).find(|name| !known(name)) {
+        Some(name) => {
+            let message = format!("BSON field '{}.{name}' is an unknown field.", request.name);
+            Err(Failure::new(40415, "Location40415", message))
+        }
+        None => Ok(()),
+    }
+}
+
 fn allowed(call: &Call<'_>, state: &State) -> Result<(), Failure> {
     let name = call.request.name.as_str();
     if is_handshake(name) {
         return Ok(());
     }
     auth::may(state, &call.connection.login, call.request)?;
+    known_fields(call.request)?;
     let writes = matches!(
         name,
         "insert"

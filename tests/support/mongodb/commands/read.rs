@@ -33,7 +33,7 @@ pub(super) fn opened(
 ) -> Result<Answer, Failure> {
     let page = cursor.page(state, size.unwrap_or(FIRST_BATCH))?;
     let at = cursor.at;
-    let id = if page.ended { 0 } else { i64::from(rand::random::<u32>()) << 20 | 1 };
+    let id = if page.ended { 0 } else { (i64::from(rand::random::<u32>()) << 20) | 1 };
     if id != 0 {
         state.cursors.insert(id, cursor);
     }
@@ -75,13 +75,17 @@ pub(super) fn find(call: &mut Call<'_>, state: &mut State) -> Result<Answer, Fai
     let limit = command.get("singleBatch").and_then(Bson::as_bool) == Some(true);
     if shown == "local.oplog.rs" {
         let kind = Kind::Found(oplog(state, &query));
-        return opened(state, Cursor { ns, kind, at: None }, shown, size);
+        return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
+    }
+    if (query.min.is_some() || query.max.is_some()) && !query.by_id {
+        let message = "When using min()/max() a hint of which index to use must be provided";
+        return Err(Failure::new(51173, "Location51173", message));
     }
     write::enter(call, state)?;
     let at = read_time(call, state, &ns)?;
     let session = call.session();
     let kind = query.run(state, session.as_deref(), &ns, at)?;
-    let answer = opened(state, Cursor { ns, kind, at }, shown, size)?;
+    let answer = opened(state, Cursor { ns, kind, at, session }, shown, size)?;
     Ok(match answer {
         Answer::Page { first, page, id, ns, at } if limit => {
             state.cursors.remove(&id);
@@ -142,14 +146,14 @@ pub(super) fn aggregate(call: &mut Call<'_>, state: &mut State) -> Result<Answer
         };
         let stream = Stream::open(state, scope, options, &pipeline[1..])?;
         let kind = Kind::Stream(Box::new(stream));
-        return opened(state, Cursor { ns, kind, at: None }, shown, size);
+        return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
     }
     write::enter(call, state)?;
     let at = read_time(call, state, &ns)?;
     let session = call.session();
     let found = aggregation::run(state, session.as_deref(), &ns, at, &pipeline)?;
     let kind = Kind::Found(found.iter().map(raw).collect());
-    opened(state, Cursor { ns, kind, at }, shown, size)
+    opened(state, Cursor { ns, kind, at, session }, shown, size)
 }
 
 /// A change stream without events waits for some.
@@ -163,6 +167,10 @@ pub(super) fn get_more<'a>(
         let message = format!("cursor id {id} not found");
         return (Err(Failure::new(43, "CursorNotFound", message)), state);
     };
+    if let Err(failure) = may_read_on(call, &cursor) {
+        state.cursors.insert(id, cursor);
+        return (Err(failure), state);
+    }
     let size = batch_size(command).filter(|n| *n > 0).unwrap_or(usize::MAX);
     let until = patience(command, "maxTimeMS").unwrap_or(Instant::now() + Duration::from_secs(1));
     let page = loop {
@@ -189,6 +197,20 @@ pub(super) fn get_more<'a>(
         state.cursors.insert(id, cursor);
     }
     (Ok(Answer::Page { first: false, page, id, ns, at }), state)
+}
+
+/// `validateLSID` and `validateAwaitData` of the server's `getmore_cmd.cpp`.
+fn may_read_on(call: &Call<'_>, cursor: &Cursor) -> Result<(), Failure> {
+    if cursor.session != call.session() {
+        let message = "Cannot run getMore on a cursor which was created in another session";
+        return Err(Failure::new(50738, "Location50738", message));
+    }
+    let awaits = matches!(cursor.kind, Kind::Stream(_));
+    if !awaits && call.request.command.contains_key("maxTimeMS") {
+        let message = "cannot set maxTimeMS on getMore command for a non-awaitData cursor";
+        return Err(Failure::bad_value(message));
+    }
+    Ok(())
 }
 
 pub(super) fn kill_cursors(call: &mut Call<'_>, state: &mut State) -> Result<Answer, Failure> {
