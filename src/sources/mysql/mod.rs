@@ -10,6 +10,11 @@
 //! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
 //! change comes from.
 //!
+//! Where the log does not name the columns of its rows, [`schemas`] follows the statements that
+//! define tables ([`ddl`]) from [`definitions`] on, `believe` holds each table map against it, and
+//! `reread` asks the catalogue where it does not know. [`schema_follow`] is where the decoder meets
+//! them, and tells of statements.
+//!
 //! The stream, in reading order: [`decoder`] follows the log, by what each event does (`follow`,
 //! `rows_follow`), one transaction (`group`) at a time; `done` is what of it needs no repeating and
 //! `prepared` what waits for a decision. [`binlog`] reads the events; a `plan` reads the rows, with

@@ -6,10 +6,10 @@
 //! others those that the log was seen to make: a table that is made beside another one and takes
 //! its name (what tools for online schema changes do) is known when it does.
 //!
-//! A table map is checked against the belief in every respect that it shows ([`super::believe`]).
+//! A table map is checked against the belief in every respect that it shows (`believe`).
 //! Where nothing is believed, or a statement was read that a map proves wrong, the catalogue is
 //! asked, and its answer counts only with a proof from the log that no statement changed the table
-//! between the map's place and the catalogue's ([`super::reread`]). A definition that the server
+//! between the map's place and the catalogue's (`reread`). A definition that the server
 //! itself gave and a map contradicts is a loud stop: something changed the table without the log.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
