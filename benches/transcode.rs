@@ -1,6 +1,8 @@
 //! The transcode budget: a ten-column insert from wire bytes to its record (at most 500 ns), and
 //! the encode part alone, from a prepared change.
 
+#[path = "../tests/support/decode_binlog.rs"]
+mod decode_binlog;
 #[path = "../tests/support/decode_events.rs"]
 mod decode_events;
 #[path = "../tests/support/decode_rows.rs"]
@@ -11,7 +13,7 @@ mod transcode_rows;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tailwater::change::{Change, EventId, Op};
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use tailwater::record::RecordBatch;
@@ -20,6 +22,8 @@ use tailwater::schema::{
     Column, ColumnType, Shape, SourceField, SourceFieldKind, SourceFieldValue, SourceLayout, Table,
     TableVersion,
 };
+use tailwater::sources::mysql::settings::Flavor;
+use tailwater::sources::{Decode, RawBatch};
 use tailwater::value::{Decimal, OwnedValue, Value};
 
 struct One;
@@ -165,17 +169,32 @@ fn encode(criterion: &mut Criterion) {
 }
 
 fn transcode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("transcode");
+    measure(criterion, "postgresql", decode_rows::decoder(), || decode_rows::batch(ROWS));
+    for (name, flavor) in [("mysql", Flavor::Mysql), ("mariadb", Flavor::Mariadb)] {
+        let decoder = decode_binlog::decoder(flavor);
+        measure(criterion, name, decoder, || decode_binlog::batch(flavor, ROWS));
+    }
+    measure(criterion, "mongodb", decode_events::decoder(), || decode_events::batch(ROWS));
+}
+
+fn measure(
+    criterion: &mut Criterion,
+    name: &str,
+    decoder: impl Decode + 'static,
+    batch: impl Fn() -> RawBatch,
+) {
+    let mut transcoder = transcode_rows::Transcoder::new(decoder);
+    let mut group = criterion.benchmark_group("transcode an insert to avro_with_id");
     group.throughput(Throughput::Elements(ROWS as u64));
-    let mut transcoder = transcode_rows::Transcoder::new(decode_rows::decoder());
-    let raw = decode_rows::batch(ROWS);
-    group.bench_function("insert of ten columns to avro_with_id", |bencher| {
-        bencher.iter(|| black_box(transcoder.transcode(&raw)));
-    });
-    let mut transcoder = transcode_rows::Transcoder::new(decode_events::decoder());
-    let raw = decode_events::batch(ROWS);
-    group.bench_function("insert event of 500 bytes, MongoDB, to avro_with_id", |bencher| {
-        bencher.iter(|| black_box(transcoder.transcode(&raw)));
+    group.bench_function(name, |bencher| {
+        bencher.iter_batched(
+            &batch,
+            |raw| {
+                black_box(transcoder.transcode(&raw));
+                raw
+            },
+            BatchSize::SmallInput,
+        );
     });
     group.finish();
 }

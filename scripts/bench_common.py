@@ -6,6 +6,7 @@ same run. CPU and peak memory are what the kernel accounted to the process (wait
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ import time
 WORK, BINARY = (os.environ[n] for n in ("BENCH_WORK", "BENCH_BINARY"))
 KAFKA, REGISTRY = (os.environ[n] for n in ("KAFKA_BOOTSTRAP", "REGISTRY_URL"))
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
+# Key, value and header of one of our records.
+RECORD_BYTES = 400
 short = []
 
 
@@ -91,6 +94,21 @@ def records(topic):
     total = sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions)
     consumer.close()
     return total
+
+
+def report_producer(n):
+    """How fast Kafka's own tool fills a topic on this machine with records as large as ours, and
+    nothing to read or to encode: what any drain into this broker can be compared with."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+    admin = AdminClient({"bootstrap.servers": KAFKA})
+    admin.create_topics([NewTopic("producer", 3, 1)])["producer"].result()
+    out = subprocess.run(
+        ["java", "-cp", f"{os.environ['KAFKA_HOME']}/lib/*", "org.apache.kafka.tools.ProducerPerformance",
+         "--topic", "producer", "--num-records", str(n), "--record-size", str(RECORD_BYTES), "--throughput", "-1",
+         "--producer-props", f"bootstrap.servers={KAFKA}", "acks=all", "linger.ms=2", "batch.size=1000000"],
+        check=True, capture_output=True, text=True).stdout
+    rate = float(re.findall(r"([\d.]+) records/sec", out)[-1])
+    report("kafka-producer-perf-test to the same broker", f"{rate / 1000:.1f} k/s", True, "")
 
 
 def say_end():

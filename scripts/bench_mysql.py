@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import time
 
-from bench_common import ROWS, WORK, Run, chosen, must_hold, report_drain, say_end, write_config
+from bench_common import (ROWS, WORK, Run, chosen, must_hold, report_drain, report_producer, say_end,
+                          write_config)
 
 SOURCE = os.environ["BENCH_SOURCE"]
 BIN, PORT = os.environ["BENCH_BIN"], os.environ[f"{SOURCE.upper()}_PORT"]
@@ -63,6 +64,7 @@ def drain(name, table, n, per_transaction):
 def measure_drain():
     baseline, run = drain("bench_drain", "drain", ROWS, 1000)
     report_drain(f"drain of {ROWS} inserts to Kafka as Avro", ROWS, baseline, run, "mysqlbinlog", 0.6)
+    report_producer(ROWS)
 
 
 def measure_transaction():

@@ -98,6 +98,17 @@ pub struct Decimal<'a> {
     pub scale: i32,
 }
 
+impl Decimal<'_> {
+    /// How many bytes, the last ones, of an unscaled number it takes.
+    #[inline]
+    #[must_use]
+    pub fn n_bytes_of(unscaled: i64) -> usize {
+        // All but the bits that repeat the sign, which needs one itself.
+        let n_bits = i64::BITS + 1 - (unscaled ^ (unscaled >> 63)).leading_zeros();
+        n_bits.div_ceil(8) as usize
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecimalSpecial {
     NaN,

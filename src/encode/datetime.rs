@@ -50,6 +50,25 @@ pub(crate) fn duration(interval: Interval) -> i64 {
     i64::try_from(micros).unwrap_or(limit)
 }
 
+/// 00 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut digits = *b"00";
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = digits;
+        digits = if digits[1] < b'9' { [digits[0], digits[1] + 1] } else { [digits[0] + 1, b'0'] };
+        n += 1;
+    }
+    pairs
+};
+
+/// The lowest two decimal digits.
+#[inline]
+fn two_digits(number: u64) -> [u8; 2] {
+    PAIRS[usize::try_from(number % 100).unwrap_or_default()]
+}
+
 /// `org.apache.kafka.connect.data.Time`, `io.debezium.time.Time`: milliseconds of a day, whose end
 /// counts; `None` for any other of MySQL's times.
 pub(crate) fn milli_time(micros: i64) -> Option<i64> {
@@ -92,9 +111,13 @@ impl Text {
     fn number<const WIDTH: usize>(&mut self, value: i64) {
         let mut rest = value.unsigned_abs();
         let mut digits = [b'0'; WIDTH];
-        for digit in digits.iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).expect("a decimal digit fits in a byte");
-            rest /= 10;
+        let mut pairs = digits.rchunks_exact_mut(2);
+        for pair in &mut pairs {
+            pair.copy_from_slice(&two_digits(rest));
+            rest /= 100;
+        }
+        if let [first] = pairs.into_remainder() {
+            [_, *first] = two_digits(rest);
         }
         self.push(&digits);
     }
@@ -140,18 +163,17 @@ impl Text {
             0..10_000 => self.number::<4>(year),
             _ => self.push(itoa::Buffer::new().format(year.unsigned_abs()).as_bytes()),
         }
-        self.push(b"-");
-        self.number::<2>(month);
-        self.push(b"-");
-        self.number::<2>(day);
+        let [a, b] = two_digits(month.unsigned_abs());
+        let [c, d] = two_digits(day.unsigned_abs());
+        self.push(&[b'-', a, b, b'-', c, d]);
     }
 
     fn time_of_day(&mut self, seconds: i64) {
-        self.number::<2>(seconds / 3_600);
-        self.push(b":");
-        self.number::<2>(seconds / 60 % 60);
-        self.push(b":");
-        self.number::<2>(seconds % 60);
+        let seconds = seconds.unsigned_abs();
+        let [a, b] = two_digits(seconds / 3_600);
+        let [c, d] = two_digits(seconds / 60 % 60);
+        let [e, f] = two_digits(seconds % 60);
+        self.push(&[a, b, b':', c, d, b':', e, f]);
     }
 }
 

@@ -7,7 +7,7 @@ use super::SchemaIds;
 use super::avro::AvroFormat;
 use super::json::JsonFormat;
 use super::plan::{Plan, topic_role};
-use super::records::Draft;
+use super::records::{Draft, Times};
 use super::schema_changes::SchemaChangePlan;
 use super::topics::topic_name;
 use crate::change::{Change, SchemaChange};
@@ -107,6 +107,7 @@ pub struct Encoder {
     context: Vec<(&'static str, Vec<u8>)>,
     /// Made for the first schema change.
     schema_changes: Option<SchemaChangePlan>,
+    times: Times,
     /// Whose topic it is: two tables in one topic would mix their keys.
     owners: HashMap<TopicId, Vec<String>>,
 }
@@ -119,7 +120,8 @@ impl Encoder {
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
         let context = context_headers(&options);
         let (plans, owners) = (Vec::new(), HashMap::new());
-        Self { options, topics, ids, plans, context, schema_changes: None, owners }
+        let (times, schema_changes) = (Times::default(), None);
+        Self { options, topics, ids, plans, context, schema_changes, times, owners }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -135,13 +137,17 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let index = self.compile(change.table)?;
         let plan = self.plans[index].as_ref().expect("compile left a plan there");
+        match self.options.format {
+            Format::Avro => self.times.set::<AvroFormat>(now_ns),
+            Format::Json { .. } => self.times.set::<JsonFormat>(now_ns),
+        }
         let (data, headers, records) = (out.data.len(), out.headers.len(), out.records.len());
         let mut draft = Draft {
             plan,
             options: &self.options,
             context: &self.context,
             change,
-            now_ns,
+            times: &self.times,
             out: &mut *out,
             part: 0,
         };

@@ -37,10 +37,32 @@ pub(crate) struct Draft<'a, 'c> {
     /// Names and values of the headers that every record gets.
     pub(crate) context: &'a [(&'static str, Vec<u8>)],
     pub(crate) change: &'a Change<'c>,
-    pub(crate) now_ns: i64,
+    pub(crate) times: &'a Times,
     pub(crate) out: &'a mut RecordBatch,
     /// Counts the records of this change.
     pub(crate) part: u32,
+}
+
+/// The times of envelopes: the same in every record of a batch, and so written once.
+#[derive(Default)]
+pub(crate) struct Times {
+    now_ns: i64,
+    bytes: Vec<u8>,
+}
+
+impl Times {
+    /// Always with the same format.
+    pub(crate) fn set<F: WireFormat>(&mut self, now_ns: i64) {
+        if self.now_ns == now_ns && !self.bytes.is_empty() {
+            return;
+        }
+        self.now_ns = now_ns;
+        self.bytes.clear();
+        let mut out = F::over(&mut self.bytes);
+        write_time(b",\"ts_ms\":", now_ns / 1_000_000, &mut out);
+        write_time(b",\"ts_us\":", now_ns / 1_000, &mut out);
+        write_time(b",\"ts_ns\":", now_ns, &mut out);
+    }
 }
 
 /// The other key of a changed key, for a header.
@@ -175,7 +197,7 @@ impl<'c> Draft<'_, 'c> {
         after: Option<Row<'_>>,
         op: Op,
     ) -> Result<Range<u32>, EncodeError> {
-        let (plan, slots, now_ns) = (self.plan, self.change.source, self.now_ns);
+        let (plan, slots, times) = (self.plan, self.change.source, self.times);
         self.framed::<F>(&plan.value_frame, |out| {
             out.glue(b"{\"before\":");
             write_row(&plan.row, before, Image::Before, out)?;
@@ -187,9 +209,7 @@ impl<'c> Draft<'_, 'c> {
             out.none(Nullability::NullFirst);
             out.glue(b",\"op\":");
             out.ascii(op.code().as_bytes());
-            write_time(b",\"ts_ms\":", now_ns / 1_000_000, out);
-            write_time(b",\"ts_us\":", now_ns / 1_000, out);
-            write_time(b",\"ts_ns\":", now_ns, out);
+            out.raw(&times.bytes);
             out.glue(b"}");
             Ok(())
         })
@@ -197,7 +217,7 @@ impl<'c> Draft<'_, 'c> {
 
     /// `MessageValue`: the envelope of a logical message.
     fn message<F: WireFormat>(&mut self, message: Row<'_>) -> Result<Range<u32>, EncodeError> {
-        let (plan, slots, now_ns) = (self.plan, self.change.source, self.now_ns);
+        let (plan, slots, now_ns) = (self.plan, self.change.source, self.times.now_ns);
         self.framed::<F>(&plan.value_frame, |out| {
             out.glue(b"{\"op\":");
             out.ascii(Op::Message.code().as_bytes());
@@ -220,7 +240,7 @@ impl<'c> Draft<'_, 'c> {
         after: Row<'_>,
     ) -> Result<Range<u32>, EncodeError> {
         let (plan, slots, now_ns, op) =
-            (self.plan, self.change.source, self.now_ns, self.change.op);
+            (self.plan, self.change.source, self.times.now_ns, self.change.op);
         self.framed::<F>(&plan.value_frame, |out| {
             plan.row.write_documents(before, after, out)?;
             out.glue(b",\"source\":");

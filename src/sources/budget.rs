@@ -79,7 +79,6 @@ pub struct Reservation {
 impl Reservation {
     /// The batch has become `n_records` records of `n_bytes`: what they hold is kept, the rest is
     /// given back.
-    #[must_use]
     pub fn settle(mut self, n_records: usize, n_bytes: usize) -> OwnedSemaphorePermit {
         let held =
             n_bytes.saturating_mul(COPIES).saturating_add(n_records.saturating_mul(RECORD_BYTES));

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that stops there says what was wrong")]
 
 mod avro;
+mod documents;
 mod golden;
 mod modes;
 mod mongodb;

@@ -1,10 +1,13 @@
-//! A MySQL decoder that knows a table of ten columns, and transactions of inserts into it. Shared
-//! by the benchmark and the allocation test.
+//! A MySQL or MariaDB decoder that knows a table of ten columns, and transactions of inserts into
+//! it. Shared by the benchmarks and the allocation tests.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tailwater::config::TableFilter;
-use tailwater::offsets::position::{BinlogFile, MysqlPosition, Position};
+use tailwater::offsets::position::{
+    BinlogFile, MariadbGtidList, MariadbPosition, MysqlPosition, Position,
+};
 use tailwater::sources::mysql::catalog::{Catalog, TableFacts};
 use tailwater::sources::mysql::decoder::{Collaborators, Decoder, DecoderConfig};
 use tailwater::sources::mysql::json::JsonForm;
@@ -26,27 +29,29 @@ impl Catalog for NoCatalog {
 }
 
 /// With its table described already.
-pub(crate) fn decoder() -> Decoder {
-    let position = MysqlPosition::new(
-        "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
-        None,
-        BinlogFile { name: "binlog.000001".to_owned(), offset: 4 },
-    );
+pub(crate) fn decoder(flavor: Flavor) -> Decoder {
+    let file = BinlogFile { name: "binlog.000001".to_owned(), offset: 4 };
+    let resume_from = match flavor {
+        Flavor::Mysql => {
+            let server_uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned();
+            Position::Mysql(MysqlPosition::new(server_uuid, None, file))
+        }
+        Flavor::Mariadb => {
+            let gtids = MariadbGtidList::default();
+            Position::Mariadb(MariadbPosition { gtids, file, begun: 0, restart: None })
+        }
+    };
     let config = DecoderConfig {
-        source: SourceConstants {
-            version: "0",
-            flavor: Flavor::Mysql,
-            topic_prefix: "shop".to_owned(),
-        },
+        source: SourceConstants { version: "0", flavor, topic_prefix: "shop".to_owned() },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Debezium,
         tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: false,
         include_schema_changes: false,
-        resume_from: Position::Mysql(position),
+        resume_from,
     };
     let settings = SchemaSettings {
-        flavor: Flavor::Mysql,
+        flavor,
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         lower_case: false,
         explicit_timestamps: true,
@@ -57,21 +62,31 @@ pub(crate) fn decoder() -> Decoder {
         announced: None,
         snapshot: None,
     };
-    let mut decoder = Decoder::new(config, collaborators).expect("a position of MySQL");
-    let (first, arena) = (batch(1), bumpalo::Bump::new());
+    let mut decoder = Decoder::new(config, collaborators).expect("its own position");
+    let (first, arena) = (batch(flavor, 1), bumpalo::Bump::new());
     decoder.decode(&first, &arena, &mut Counter::default()).expect("a transaction");
     decoder
 }
 
-/// One transaction of `n_rows` inserts. It has no GTID, so it may come any number of times.
-pub(crate) fn batch(n_rows: usize) -> RawBatch {
+/// One transaction of `n_rows` inserts, to be decoded once: MariaDB's have numbers.
+pub(crate) fn batch(flavor: Flavor, n_rows: usize) -> RawBatch {
     // Thread, seconds, length of the database, error, length of the variables; the database.
     let begin = [&7_u32.to_le_bytes()[..], &[0; 4], &[0], &[0; 4], b"\0BEGIN"].concat();
-    let mut events = vec![event(34, &[0; 25]), event(2, &begin)];
+    let mut events = match flavor {
+        Flavor::Mysql => vec![event(34, &[0; 25]), event(2, &begin)],
+        Flavor::Mariadb => {
+            static SEQUENCE: AtomicU64 = AtomicU64::new(1);
+            let number = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+            vec![event(162, &[&number.to_le_bytes()[..], &[0; 11]].concat())]
+        }
+    };
     for start in (0..n_rows).step_by(ROWS_PER_EVENT) {
         let n = ROWS_PER_EVENT.min(n_rows - start);
         events.push(event(19, &table_map()));
-        events.push(event(30, &write_rows(n)));
+        events.push(match flavor {
+            Flavor::Mysql => event(30, &write_rows(&[0, 0, 2, 0], n)),
+            Flavor::Mariadb => event(23, &write_rows(&[0, 0], n)),
+        });
     }
     events.push(event(16, &[0; 8]));
     let (mut data, mut messages) = (Vec::new(), Vec::new());
@@ -119,8 +134,8 @@ fn table_map() -> Vec<u8> {
     body.push(u8::try_from(metadata.len()).expect("short"));
     body.extend(metadata);
     body.extend([0xFE, 0x03]);
-    // No number is unsigned; all texts are utf8mb4_0900_ai_ci (255); the key is the first column.
-    body.extend([1, 1, 0, 2, 3, 252, 255, 0, 8, 1, 0]);
+    // No number is unsigned; all texts are utf8mb4_general_ci (45); the key is the first column.
+    body.extend([1, 1, 0, 2, 1, 45, 8, 1, 0]);
     let names: Vec<u8> = COLUMNS
         .iter()
         .flat_map(|(_, _, name)| {
@@ -132,8 +147,9 @@ fn table_map() -> Vec<u8> {
     body
 }
 
-fn write_rows(n: usize) -> Vec<u8> {
-    let mut body = vec![42, 0, 0, 0, 0, 0, 1, 0, 2, 0, 10, 0xFF, 0x03];
+/// `head`: flags, and in the second version of the event the length of nothing.
+fn write_rows(head: &[u8], n: usize) -> Vec<u8> {
+    let mut body = [&[42, 0, 0, 0, 0, 0], head, &[10, 0xFF, 0x03]].concat();
     for id in 0..n {
         body.extend([0, 0xFC]);
         body.extend((id as u64).to_le_bytes());

@@ -1,7 +1,7 @@
 //! What can go wrong between us and a MongoDB deployment, and what is done about it.
 //!
 //! One variant per expected failure. What a person can do stands in `hints`. The driver's own errors
-//! are taken apart at the edge ([`SourceError::of_driver`]): their text has whole replies in it.
+//! are taken apart at the edge (`SourceError::of_driver`): their text has whole replies in it.
 
 use std::fmt;
 

@@ -23,7 +23,7 @@ pub struct SnapshotPhase {
 /// the stream is opened then.
 pub enum After {
     Nothing,
-    Stream(StreamSettings, StartPoint),
+    Stream(Box<(StreamSettings, StartPoint)>),
 }
 
 /// What a run still has to do.
@@ -31,7 +31,7 @@ pub enum Phase {
     /// Everything was done by an earlier run.
     Nothing,
     Snapshot(Box<SnapshotPhase>, After),
-    Stream(StreamSettings, Box<Proven>),
+    Stream(Box<(StreamSettings, Proven)>),
 }
 
 pub struct MongodbSession {
@@ -63,8 +63,9 @@ impl Session for MongodbSession {
 async fn run(deployment: Deployment, phase: Phase, channels: Channels) -> Result<(), SourceError> {
     match phase {
         Phase::Nothing => Ok(()),
-        Phase::Stream(settings, proven) => {
-            stream::run(deployment, settings, *proven, channels).await
+        Phase::Stream(phase) => {
+            let (settings, proven) = *phase;
+            stream::run(deployment, settings, proven, channels).await
         }
         Phase::Snapshot(phase, after) => {
             match (run_snapshot(&deployment, *phase, &channels).await?, after) {
@@ -72,7 +73,8 @@ async fn run(deployment: Deployment, phase: Phase, channels: Channels) -> Result
                     deployment.close().await;
                     Ok(())
                 }
-                (Outcome::Complete, After::Stream(settings, from)) => {
+                (Outcome::Complete, After::Stream(later)) => {
+                    let (settings, from) = *later;
                     run_later(deployment, settings, from, channels).await
                 }
             }

@@ -113,7 +113,7 @@ impl MongodbSource {
             (Some(Past { position, proven }), Some(reached), _) => {
                 tracing::info!(%position, "resuming");
                 self.check_images(&server).await?;
-                let phase = Phase::Stream(self.settings(&server), Box::new(proven));
+                let phase = Phase::Stream(Box::new((self.settings(&server), proven)));
                 Plan { from: position, state: reached.snapshot, phase, snapshot: None }
             }
             (_, _, SnapshotMode::NoData) => self.at_the_end(&server).await?,
@@ -193,7 +193,7 @@ impl MongodbSource {
         match stream::prove(&server.deployment, &settings, from).await {
             Ok(proven) => Ok(Some(Past { position: position.clone(), proven })),
             Err(error) if error.has_code(&TOKEN_NOT_FOUND) && is_proven(server, checkpoint) => {
-                self.from_its_time(server, position, error).await.map(Some)
+                self.resume_by_time(server, position, error).await.map(Some)
             }
             Err(error @ SourceError::HistoryLost { .. })
                 if checkpoint.snapshot == SnapshotState::Running =>
@@ -212,7 +212,7 @@ impl MongodbSource {
     /// The event of a token must be there to go on behind it, and where the scope of the stream was
     /// changed it is not. Its time is as good a place, a little earlier, on a deployment that is
     /// known to be the same one and whose oplog is known to go back further.
-    async fn from_its_time(
+    async fn resume_by_time(
         &self,
         server: &Server,
         position: &MongodbPosition,
@@ -236,7 +236,7 @@ impl MongodbSource {
     async fn at_the_end(&self, server: &Server) -> Result<Plan, SourceError> {
         let (from, proven) = self.open(server, StartPoint::Open).await?;
         tracing::info!(position = %from, "streaming from the stream's present end");
-        let phase = Phase::Stream(self.settings(server), Box::new(proven));
+        let phase = Phase::Stream(Box::new((self.settings(server), proven)));
         Ok(Plan { from, state: SnapshotState::Skipped, phase, snapshot: None })
     }
 
@@ -286,7 +286,8 @@ impl MongodbSource {
         let after = match self.snapshot.mode {
             SnapshotMode::InitialOnly => After::Nothing,
             SnapshotMode::Initial | SnapshotMode::NoData => {
-                After::Stream(self.settings(server), start_point(&position.token)?)
+                let from = start_point(&position.token)?;
+                After::Stream(Box::new((self.settings(server), from)))
             }
         };
         tell(&plan, moment);

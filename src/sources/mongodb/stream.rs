@@ -9,7 +9,7 @@
 //! checkpoint alone says where to begin again. It answers each question within `await_time`, or
 //! when it has found something, which after a long silence of the captured collections may take as
 //! long as its whole oplog: no timer of ours ends that. A question that stays open for
-//! [`QUIET`] has the server asked on another connection whether it still lives; whether *this*
+//! `QUIET` has the server asked on another connection whether it still lives; whether *this*
 //! connection does is for the kernel's keepalives, which the driver switches on.
 //!
 //! An error ends the run, and the next one begins at the checkpoint. The one thing that is gone on

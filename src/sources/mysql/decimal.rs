@@ -70,9 +70,7 @@ pub(crate) fn value<'a>(
     let unscaled: &[u8] = if shape.precision <= DIGITS_OF_I64 {
         let number = short(bytes, shape)?;
         let bytes: &[u8; 8] = arena.alloc(number.to_be_bytes());
-        // All but the bits that repeat the sign, which needs one itself.
-        let n_bits = i64::BITS + 1 - (number ^ (number >> 63)).leading_zeros();
-        bytes.get(8 - n_bits.div_ceil(8) as usize..).unwrap_or_default()
+        bytes.get(8 - Decimal::n_bytes_of(number)..).unwrap_or_default()
     } else if shape.precision <= DIGITS_OF_I128 {
         let number = small(bytes, shape)?;
         arena.alloc_slice_copy(minimal(&number.to_be_bytes()))

@@ -5,6 +5,9 @@
 //! and whether the log still has everything behind the checkpoint; then who else reads with our
 //! server id.
 //!
+//! A first start reads the log from a little before its place, for the XA transactions that are
+//! prepared there (`undecided` says how those of before are waited for).
+//!
 //! Nothing on the server keeps the log for us while a snapshot is read. One that is thrown away
 //! meanwhile is a loud stop where the stream begins.
 //!

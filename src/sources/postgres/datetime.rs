@@ -21,10 +21,10 @@ const TOO_LATE: ValueError = ValueError::OutOfRange("microseconds since 1970");
 
 /// Days since 1970-01-01.
 #[inline]
-pub(crate) fn date(text: &str) -> Result<i32, ValueError> {
+pub(crate) fn date(text: &[u8]) -> Result<i32, ValueError> {
     match text {
-        "infinity" => return Ok(i32::MAX),
-        "-infinity" => return Ok(i32::MIN),
+        b"infinity" => return Ok(i32::MAX),
+        b"-infinity" => return Ok(i32::MIN),
         _ => {}
     }
     let mut scanner = Scanner::new(text);
@@ -39,14 +39,14 @@ pub(crate) fn date(text: &str) -> Result<i32, ValueError> {
 
 /// Microseconds since midnight; 24:00:00 is a time.
 #[inline]
-pub(crate) fn time(text: &str) -> Result<i64, ValueError> {
+pub(crate) fn time(text: &[u8]) -> Result<i64, ValueError> {
     let mut scanner = Scanner::new(text);
     let micros = scanner.time_of_day().filter(|&micros| micros <= DAY_MICROS).ok_or(TIME)?;
     if scanner.at_end() { Ok(micros) } else { Err(TIME) }
 }
 
 /// Microseconds since midnight and seconds east of UTC.
-pub(crate) fn time_tz(text: &str) -> Result<(i64, i32), ValueError> {
+pub(crate) fn time_tz(text: &[u8]) -> Result<(i64, i32), ValueError> {
     let mut scanner = Scanner::new(text);
     let micros = scanner.time_of_day().filter(|&micros| micros <= DAY_MICROS).ok_or(TIME)?;
     let offset_s = scanner.offset().ok_or(TIME)?;
@@ -55,10 +55,10 @@ pub(crate) fn time_tz(text: &str) -> Result<(i64, i32), ValueError> {
 
 /// Microseconds since 1970-01-01 00:00.
 #[inline]
-pub(crate) fn timestamp(text: &str) -> Result<i64, ValueError> {
+pub(crate) fn timestamp(text: &[u8]) -> Result<i64, ValueError> {
     match text {
-        "infinity" => return Ok(i64::MAX),
-        "-infinity" => return Ok(i64::MIN),
+        b"infinity" => return Ok(i64::MAX),
+        b"-infinity" => return Ok(i64::MIN),
         _ => {}
     }
     let mut scanner = Scanner::new(text);
@@ -72,10 +72,10 @@ pub(crate) fn timestamp(text: &str) -> Result<i64, ValueError> {
 
 /// An instant, however far: no one that PostgreSQL can hold is lost.
 #[inline]
-pub(crate) fn timestamp_tz(text: &str) -> Result<Value<'static>, ValueError> {
+pub(crate) fn timestamp_tz(text: &[u8]) -> Result<Value<'static>, ValueError> {
     match text {
-        "infinity" => return Ok(Value::TimestampTz(i64::MAX)),
-        "-infinity" => return Ok(Value::TimestampTz(i64::MIN)),
+        b"infinity" => return Ok(Value::TimestampTz(i64::MAX)),
+        b"-infinity" => return Ok(Value::TimestampTz(i64::MIN)),
         _ => {}
     }
     let mut scanner = Scanner::new(text);
@@ -149,11 +149,10 @@ impl Civil {
             (year, true) => 1 - year,
             (year, false) => year,
         };
-        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
         let days_in_month = match self.month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
             4 | 6 | 9 | 11 => 30,
-            2 if leap => 29,
+            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
             2 => 28,
             _ => return None,
         };
@@ -191,8 +190,8 @@ struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    fn new(text: &'t str) -> Self {
-        Self { bytes: text.as_bytes() }
+    fn new(bytes: &'t [u8]) -> Self {
+        Self { bytes }
     }
 
     fn at_end(&self) -> bool {
@@ -222,16 +221,30 @@ impl<'t> Scanner<'t> {
 
     #[inline]
     fn two(&mut self, max: i64) -> Option<i64> {
-        self.digits(2, 2).filter(|&number| number <= max)
+        let (digits, rest) = self.bytes.split_first_chunk()?;
+        let number = two_digits(*digits).filter(|&number| number <= max)?;
+        self.bytes = rest;
+        Some(number)
     }
 
     #[inline]
     fn civil(&mut self) -> Option<Civil> {
-        let year = self.digits(4, 7)?;
+        let year = self.year()?;
         self.skip(b'-')?;
         let month = self.two(12)?;
         self.skip(b'-')?;
         Some(Civil { year, month, day: self.two(31)? })
+    }
+
+    /// Four digits up to the year 9999.
+    #[inline]
+    fn year(&mut self) -> Option<i64> {
+        if let [a, b, c, d, b'-', ..] = *self.bytes {
+            let year = two_digits([a, b])? * 100 + two_digits([c, d])?;
+            self.bytes = self.bytes.get(4..)?;
+            return Some(year);
+        }
+        self.digits(4, 7)
     }
 
     /// `HH:MM:SS[.ffffff]` in microseconds; up to 24:59:59, for the caller to bound.
@@ -288,6 +301,12 @@ impl<'t> Scanner<'t> {
     }
 }
 
+#[inline]
+fn two_digits([tens, ones]: [u8; 2]) -> Option<i64> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
+}
+
 /// `interval_out` under `IntervalStyle = postgres`: `1 year 2 mons 3 days 04:05:06.789`.
 pub(crate) fn interval(text: &str) -> Result<Interval, ValueError> {
     match text {
@@ -330,7 +349,7 @@ pub(crate) fn interval(text: &str) -> Result<Interval, ValueError> {
 
 /// `[+-]HH:MM:SS[.ffffff]` with any number of hours.
 fn clock(word: &str) -> Option<i64> {
-    let mut scanner = Scanner::new(word);
+    let mut scanner = Scanner::new(word.as_bytes());
     let negative = scanner.skip(b'-').is_some();
     if !negative {
         // A positive clock after negative days carries its sign.

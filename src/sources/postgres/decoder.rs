@@ -314,7 +314,7 @@ impl Decoder {
         loop {
             match images(described, message, wire.arena) {
                 Ok((op, before, after)) => {
-                    let source = slots(&transaction.place(wire.start), wire.arena);
+                    let source = &slots(&transaction.place(wire.start), wire.arena);
                     let table = &described.table;
                     let raw = wire.payload;
                     return out.change(&Change { table, op, before, after, source, id, raw });
@@ -347,7 +347,7 @@ impl Decoder {
                 op: Op::Truncate,
                 before: None,
                 after: None,
-                source: slots(&transaction.place(wire.start), wire.arena),
+                source: &slots(&transaction.place(wire.start), wire.arena),
                 id: EventId { transaction: &self.transaction_id, ordinal },
                 raw: wire.payload,
             })?;
@@ -382,7 +382,7 @@ impl Decoder {
             op: Op::Message,
             before: None,
             after: Some(values),
-            source: slots(&place, wire.arena),
+            source: &slots(&place, wire.arena),
             id: EventId { transaction: &id, ordinal: 0 },
             raw: wire.payload,
         })

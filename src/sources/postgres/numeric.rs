@@ -27,22 +27,23 @@ pub(crate) enum Scale {
 /// `numeric_out`: digits with at most one point, or a special name; never an exponent.
 #[inline]
 pub(crate) fn from_text<'a>(
-    text: &str,
+    text: &[u8],
     scale: Scale,
     arena: &'a Bump,
 ) -> Result<Value<'a>, ValueError> {
     match text {
-        "NaN" => return Ok(Value::DecimalSpecial(DecimalSpecial::NaN)),
-        "Infinity" => return Ok(Value::DecimalSpecial(DecimalSpecial::PositiveInfinity)),
-        "-Infinity" => return Ok(Value::DecimalSpecial(DecimalSpecial::NegativeInfinity)),
+        b"NaN" => return Ok(Value::DecimalSpecial(DecimalSpecial::NaN)),
+        b"Infinity" => return Ok(Value::DecimalSpecial(DecimalSpecial::PositiveInfinity)),
+        b"-Infinity" => return Ok(Value::DecimalSpecial(DecimalSpecial::NegativeInfinity)),
         _ => {}
     }
-    let (negative, digits) = match text.strip_prefix('-') {
+    let (negative, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (true, digits),
         None => (false, text),
     };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    decimal(negative, whole.as_bytes(), fraction.as_bytes(), scale, arena)
+    let point = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+    let (whole, fraction) = digits.split_at(point);
+    decimal(negative, whole, fraction.get(1..).unwrap_or_default(), scale, arena)
 }
 
 /// `numeric_send`: base-10000 digits. See `src/backend/utils/adt/numeric.c`.
@@ -135,7 +136,8 @@ fn decimal<'a>(
     scale: Scale,
     arena: &'a Bump,
 ) -> Result<Value<'a>, ValueError> {
-    if whole.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+    let are_digits = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
+    if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) {
         return Err(MALFORMED);
     }
     let significant = fraction.len() - trailing_zeros(fraction);
@@ -151,7 +153,9 @@ fn decimal<'a>(
     let whole = &whole[whole.iter().take_while(|&&digit| digit == b'0').count()..];
     let number = Digits { whole, fraction, n_zeros };
     let scale = i32::try_from(scale).map_err(|_| MALFORMED)?;
-    let unscaled = if number.len() <= MAX_SMALL_DIGITS {
+    let unscaled = if number.len() <= MAX_SHORT_DIGITS {
+        short(negative, number, arena)
+    } else if number.len() <= MAX_SMALL_DIGITS {
         small(negative, number, arena)
     } else {
         big(negative, number, arena)
@@ -163,6 +167,8 @@ fn trailing_zeros(digits: &[u8]) -> usize {
     digits.iter().rev().take_while(|&&digit| digit == b'0').count()
 }
 
+/// 10^18 < 2^63.
+const MAX_SHORT_DIGITS: usize = 18;
 /// 10^38 < 2^127.
 const MAX_SMALL_DIGITS: usize = 38;
 
@@ -185,12 +191,25 @@ impl<'t> Digits<'t> {
     }
 }
 
+/// Nearly all numbers.
+#[inline]
+fn short<'a>(negative: bool, digits: Digits<'_>, arena: &'a Bump) -> &'a [u8] {
+    let mut number = 0;
+    for digits in [digits.whole, digits.fraction] {
+        for digit in digits {
+            number = number * 10 + i64::from(digit - b'0');
+        }
+    }
+    for _ in 0..digits.n_zeros {
+        number *= 10;
+    }
+    let number = if negative { -number } else { number };
+    let bytes: &[u8; 8] = arena.alloc(number.to_be_bytes());
+    bytes.get(8 - Decimal::n_bytes_of(number)..).unwrap_or_default()
+}
+
 fn small<'a>(negative: bool, digits: Digits<'_>, arena: &'a Bump) -> &'a [u8] {
-    let number = if digits.len() <= 18 {
-        i128::from(digits.values().fold(0_i64, |sum, digit| sum * 10 + i64::from(digit)))
-    } else {
-        digits.values().fold(0_i128, |sum, digit| sum * 10 + i128::from(digit))
-    };
+    let number = digits.values().fold(0_i128, |sum, digit| sum * 10 + i128::from(digit));
     let number = if negative { -number } else { number };
     minimal(&number.to_be_bytes(), arena)
 }

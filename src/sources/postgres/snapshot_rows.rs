@@ -167,7 +167,7 @@ impl SnapshotRows {
                         op: Op::Read,
                         before: None,
                         after: Some(row),
-                        source: slots(&place, context.arena),
+                        source: &slots(&place, context.arena),
                         id,
                         raw: copied.bytes(),
                     };

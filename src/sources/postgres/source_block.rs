@@ -76,8 +76,8 @@ pub(crate) struct Place<'a> {
     pub(crate) origin: Option<(&'a str, Lsn)>,
 }
 
-/// The slots of a change, in the arena.
-pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
+/// The slots of a change; their texts are in the arena.
+pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> [Value<'a>; N_SLOTS] {
     let int = |value: Option<i64>| value.map_or(Value::Null, Value::Int);
     let mut slots = [Value::Null; N_SLOTS];
     slots[TS_MS] = Value::Int(place.ts_us.div_euclid(1000));
@@ -92,7 +92,7 @@ pub(crate) fn slots<'a>(place: &Place<'a>, arena: &'a Bump) -> &'a [Value<'a>] {
         slots[ORIGIN] = Value::Text(name);
         slots[ORIGIN_LSN] = Value::Int(lsn.0.cast_signed());
     }
-    arena.alloc_slice_copy(&slots)
+    slots
 }
 
 /// `["<commit before>","<row>"]`, in decimal.

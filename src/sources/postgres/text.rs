@@ -34,13 +34,12 @@ pub(crate) fn read_into<'a>(
     arena: &'a Bump,
     out: &mut Value<'a>,
 ) -> Result<(), ValueError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| ValueError::NotUtf8)?;
     match reading {
-        Reading::Scalar(scalar) => read_scalar(scalar, text, arena, out),
+        Reading::Scalar(scalar) => read_scalar(scalar, bytes, arena, out),
         Reading::Array(scalar) => {
-            *out = array::from_text(text, arena, |element| {
+            *out = array::from_text(utf8(bytes)?, arena, |element| {
                 let mut value = Value::Null;
-                read_scalar(scalar, element, arena, &mut value)?;
+                read_scalar(scalar, element.as_bytes(), arena, &mut value)?;
                 Ok(value)
             })?;
             Ok(())
@@ -48,22 +47,23 @@ pub(crate) fn read_into<'a>(
     }
 }
 
+/// What is read digit by digit is ASCII by that; only the rest is asked whether it is UTF-8.
 #[inline]
 fn read_scalar<'a>(
     scalar: Scalar,
-    text: &'a str,
+    text: &'a [u8],
     arena: &'a Bump,
     out: &mut Value<'a>,
 ) -> Result<(), ValueError> {
     match scalar {
-        Scalar::Text | Scalar::Jsonb => *out = Value::Text(text),
-        Scalar::Int16 => *out = Value::Int(number::<i16>(text, "a smallint")?.into()),
-        Scalar::Int32 => *out = Value::Int(number::<i32>(text, "an integer")?.into()),
-        Scalar::Int64 => *out = Value::Int(number(text, "a bigint")?),
-        Scalar::Oid => *out = Value::Int(number::<u32>(text, "an oid")?.into()),
+        Scalar::Text | Scalar::Jsonb => *out = Value::Text(utf8(text)?),
+        Scalar::Int16 => *out = Value::Int(integer::<i16>(text, "a smallint")?.into()),
+        Scalar::Int32 => *out = Value::Int(integer::<i32>(text, "an integer")?.into()),
+        Scalar::Int64 => *out = Value::Int(integer(text, "a bigint")?),
+        Scalar::Oid => *out = Value::Int(integer::<u32>(text, "an oid")?.into()),
         Scalar::Bool => *out = Value::Bool(boolean(text)?),
-        Scalar::Float32 => *out = Value::Float32(number(text, "a real")?),
-        Scalar::Float64 => *out = Value::Float64(number(text, "a double precision")?),
+        Scalar::Float32 => *out = Value::Float32(number(utf8(text)?, "a real")?),
+        Scalar::Float64 => *out = Value::Float64(number(utf8(text)?, "a double precision")?),
         Scalar::Decimal(_) | Scalar::VariableDecimal => {
             *out = numeric::from_text(text, scalar.scale(), arena)?;
         }
@@ -75,18 +75,50 @@ fn read_scalar<'a>(
             let (micros, offset_s) = datetime::time_tz(text)?;
             *out = Value::TimeTz { micros, offset_s };
         }
-        Scalar::Interval => *out = Value::Interval(datetime::interval(text)?),
-        Scalar::Uuid => *out = uuid(text)?,
-        Scalar::Bytes => *out = Value::Bytes(bytea(text, arena)?),
-        Scalar::Bits => *out = Value::Bytes(bits(text, arena)?),
+        Scalar::Interval => *out = Value::Interval(datetime::interval(utf8(text)?)?),
+        Scalar::Uuid => *out = uuid(utf8(text)?)?,
+        Scalar::Bytes => *out = Value::Bytes(bytea(utf8(text)?, arena)?),
+        Scalar::Bits => *out = Value::Bytes(bits(utf8(text)?, arena)?),
         // No bit at all (an empty varbit) is no bit set.
-        Scalar::OneBit => *out = Value::Bool(bits(text, arena)?.iter().any(|&byte| byte != 0)),
-        Scalar::Money => *out = numeric::money(text, arena)?,
-        Scalar::Inet => *out = Value::Text(without_host_mask(text)),
-        Scalar::Hstore => *out = Value::Text(hstore::to_json(text, arena)?),
-        Scalar::Point => *out = point(text)?,
+        Scalar::OneBit => {
+            *out = Value::Bool(bits(utf8(text)?, arena)?.iter().any(|&byte| byte != 0));
+        }
+        Scalar::Money => *out = numeric::money(utf8(text)?, arena)?,
+        Scalar::Inet => *out = Value::Text(without_host_mask(utf8(text)?)),
+        Scalar::Hstore => *out = Value::Text(hstore::to_json(utf8(text)?, arena)?),
+        Scalar::Point => *out = point(utf8(text)?)?,
     }
     Ok(())
+}
+
+#[inline]
+fn utf8(text: &[u8]) -> Result<&str, ValueError> {
+    std::str::from_utf8(text).map_err(|_| ValueError::NotUtf8)
+}
+
+/// Digits behind at most a minus sign: the server never writes a plus.
+#[inline]
+fn integer<T: TryFrom<i64>>(text: &[u8], expected: &'static str) -> Result<T, ValueError> {
+    let malformed = ValueError::Malformed(expected);
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return Err(malformed);
+    }
+    // Below zero, where there is one number more than above.
+    let mut number = 0_i64;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(malformed);
+        }
+        let next = number.checked_mul(10).and_then(|tens| tens.checked_sub(digit.into()));
+        number = next.ok_or(malformed)?;
+    }
+    let number = if negative { number } else { number.checked_neg().ok_or(malformed)? };
+    T::try_from(number).map_err(|_| malformed)
 }
 
 #[inline]
@@ -98,10 +130,10 @@ fn number<T: std::str::FromStr>(text: &str, expected: &'static str) -> Result<T,
     text.parse().map_err(|_| ValueError::Malformed(expected))
 }
 
-fn boolean(text: &str) -> Result<bool, ValueError> {
+fn boolean(text: &[u8]) -> Result<bool, ValueError> {
     match text {
-        "t" => Ok(true),
-        "f" => Ok(false),
+        b"t" => Ok(true),
+        b"f" => Ok(false),
         _ => Err(ValueError::Malformed("a boolean")),
     }
 }

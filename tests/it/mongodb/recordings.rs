@@ -251,7 +251,7 @@ impl Replay {
                     }
                     "delete" => {
                         let key = event.get_document("documentKey").unwrap().clone();
-                        drop(all.delete_one(key).session(&mut session).await.unwrap());
+                        all.delete_one(key).session(&mut session).await.unwrap();
                     }
                     other => panic!("{other} in a transaction"),
                 }
@@ -280,7 +280,9 @@ impl Replay {
         match kind {
             "insert" => drop(block(all.insert_one(full())).unwrap()),
             "replace" => drop(block(all.replace_one(key(), full())).unwrap()),
-            "delete" => drop(block(all.delete_one(key())).unwrap()),
+            "delete" => {
+                block(all.delete_one(key())).unwrap();
+            }
             "drop" => block(all.drop()).unwrap(),
             "update" => {
                 let described = event.get_document("updateDescription").unwrap();

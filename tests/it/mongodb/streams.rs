@@ -218,6 +218,9 @@ fn collections_are_dropped_renamed_and_made_again() {
 }
 
 fn drop_rename_and_make(run: &Running, case: &str) {
+    let index = doc! { "key": { "v": 1 }, "name": "v_1" };
+    let indexes = doc! { "createIndexes": "t", "indexes": [index] };
+    block(run.mongo.database(&run.name).run_command(indexes)).unwrap();
     let mut n = 1;
     let mut alive = |id: i32| {
         run.insert(id);

@@ -159,6 +159,7 @@ fn told(value: &Value<'_>) -> Told {
         | Value::TimeTz { .. }
         | Value::FarTimestampTz { .. }
         | Value::Point { .. }
+        | Value::Struct(_)
         | Value::UpdateDescription(_) => panic!("no row of this workload has {value:?}"),
     })
 }

@@ -120,7 +120,8 @@ impl View {
             },
             _ => self.scope.covers(&change.ns),
         };
-        let plain = !matches!(change.op, Op::Create { .. } | Op::Modify { .. });
+        let plain =
+            !matches!(change.op, Op::Create { .. } | Op::Modify { .. } | Op::CreateIndexes { .. });
         covered && (plain || self.expanded)
     }
 }
@@ -147,6 +148,7 @@ fn operation(op: &Op) -> &'static str {
         Op::Delete { .. } => "delete",
         Op::Create { .. } => "create",
         Op::Modify { .. } => "modify",
+        Op::CreateIndexes { .. } => "createIndexes",
         Op::Drop => "drop",
         Op::Rename { .. } => "rename",
         Op::DropDatabase => "dropDatabase",
@@ -227,8 +229,11 @@ fn event(state: &State, entry: &Entry, view: &View, index: usize) -> Result<Made
     if let Some(key) = key {
         parts.push(("documentKey", Part::Bson(key.into())));
     }
-    if let (Op::Create { options } | Op::Modify { options }, true) = (&change.op, view.expanded) {
-        parts.push(("operationDescription", Part::Bson(options.clone().into())));
+    if let Op::Create { options: of }
+    | Op::Modify { options: of }
+    | Op::CreateIndexes { described: of } = &change.op
+    {
+        parts.push(("operationDescription", Part::Bson(of.clone().into())));
     }
     if let Op::Update { delta, .. } = &change.op {
         let described = describe(delta, state.options.wire);
@@ -290,11 +295,10 @@ fn full_document(state: &State, change: &Change, view: &View) -> Result<Option<P
 }
 
 fn before_change(change: &Change, view: &View) -> Result<Option<Part>, Failure> {
-    let before = match &change.op {
-        Op::Update { before, .. } | Op::Replace { before, .. } | Op::Delete { before, .. } => {
-            before
-        }
-        _ => return Ok(None),
+    let (Op::Update { before, .. } | Op::Replace { before, .. } | Op::Delete { before, .. }) =
+        &change.op
+    else {
+        return Ok(None);
     };
     Ok(match view.before {
         Before::Off => None,

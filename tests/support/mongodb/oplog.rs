@@ -41,6 +41,7 @@ pub(crate) enum Op {
     Delete { id: Bson, before: Raw },
     Create { options: Document },
     Modify { options: Document },
+    CreateIndexes { described: Document },
     Drop,
     Rename { to: Namespace },
     DropDatabase,

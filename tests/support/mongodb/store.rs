@@ -198,7 +198,7 @@ impl Store {
                 self.databases.remove(&ns.database);
                 self.collections.retain(|n, _| n.database != ns.database);
             }
-            Op::Noop => {}
+            Op::CreateIndexes { .. } | Op::Noop => {}
         }
     }
 

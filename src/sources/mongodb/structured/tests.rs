@@ -211,7 +211,9 @@ fn ten_thousand_names_are_few_fields_and_few_versions() {
     assert!(text.contains("{\"new\": 2}") && text.contains("{\"new\": 4}"), "{text}");
 
     let wide: driver::Document = (0..1_000).map(|n| (format!("f{n}"), Theirs::from(n))).collect();
-    let ColumnType::Struct(fields) = after(&[wide.clone()]).column_type() else { panic!() };
+    let ColumnType::Struct(fields) = after(std::slice::from_ref(&wide)).column_type() else {
+        panic!()
+    };
     assert_eq!(fields.len(), FIELDS_MAX + 1);
     let nested = after(&[doc! { "map": wide }]).column_type();
     let ColumnType::Struct(fields) = nested else { panic!() };

@@ -31,6 +31,10 @@ pub(super) fn run(call: &mut Call<'_>, state: &mut State) -> Result<Answer, Fail
         "createIndexes" => {
             let ns = call.ns()?;
             state.ensure(&ns);
+            let indexes = call.request.command.get_array("indexes").cloned().unwrap_or_default();
+            let op = Op::CreateIndexes { described: doc! { "indexes": indexes } };
+            let change = state.change(&ns, op);
+            state.log(vec![change], None);
             doc! { "numIndexesBefore": 1, "numIndexesAfter": 2 }
         }
         "collStats" => stats(state, &call.ns()?),
