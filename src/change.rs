@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::offsets::position::Position;
-use crate::schema::Table;
+use crate::schema::definition::TableChange;
+use crate::schema::history::SchemaHistory;
+use crate::schema::{SourceLayout, Table};
 use crate::value::Value;
 
 /// One row image, in the order of the table's columns.
@@ -82,20 +84,40 @@ pub struct EventId<'a> {
     pub ordinal: u64,
 }
 
-/// What a point between two changes stands for.
+/// A statement that changed definitions.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaChange<'a> {
+    pub layout: &'a Arc<SourceLayout>,
+    /// Values of the `source` block's slots.
+    pub source: &'a [Value<'a>],
+    /// Empty for the server as a whole.
+    pub database: &'a str,
+    pub ddl: &'a str,
+    pub tables: &'a [TableChange],
+    pub id: EventId<'a>,
+}
+
+/// What a point between two changes stands for, and what tables look like there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// The snapshot is complete; the stream starts at this position.
-    SnapshotComplete(Position),
+    SnapshotComplete(Position, SchemaHistory),
     /// Everything that committed at or before this position has been handed on.
-    Stream(Position),
+    Stream(Position, SchemaHistory),
 }
 
 impl Progress {
     #[must_use]
     pub fn position(&self) -> &Position {
         match self {
-            Self::SnapshotComplete(position) | Self::Stream(position) => position,
+            Self::SnapshotComplete(position, _) | Self::Stream(position, _) => position,
+        }
+    }
+
+    #[must_use]
+    pub fn schemas(&self) -> &SchemaHistory {
+        match self {
+            Self::SnapshotComplete(_, schemas) | Self::Stream(_, schemas) => schemas,
         }
     }
 }

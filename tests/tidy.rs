@@ -63,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "disposition",
             "failpoint",
             "offsets",
+            "schema::history",
             "sinks::Receipt",
             "kafka_client",
         ],

@@ -10,7 +10,7 @@ use tailwater::offsets::position::{BinlogFile, MysqlPosition, Position};
 use tailwater::sources::mysql::catalog::{Catalog, TableFacts};
 use tailwater::sources::mysql::decoder::{Collaborators, Decoder, DecoderConfig};
 use tailwater::sources::mysql::json::JsonForm;
-use tailwater::sources::mysql::schema_log::NoSchemaLog;
+use tailwater::sources::mysql::schemas::{SchemaSettings, Schemas};
 use tailwater::sources::mysql::settings::Flavor;
 use tailwater::sources::mysql::source_block::SourceConstants;
 use tailwater::sources::{BoxError, RawBatch, Stage};
@@ -37,9 +37,16 @@ pub fn decoder() -> Decoder {
         include_query: true,
         resume_from: Position::Mysql(position),
     };
+    let settings = SchemaSettings {
+        flavor: Flavor::Mysql,
+        filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
+        lower_case: false,
+        explicit_timestamps: true,
+    };
     let with = Collaborators {
         catalog: Box::new(NoCatalog),
-        schema_log: Box::new(NoSchemaLog),
+        schemas: Schemas::empty(settings),
+        announced: None,
         snapshot: None,
     };
     Decoder::new(config, with).expect("a position of MySQL")

@@ -193,6 +193,7 @@ mod tests {
             },
             snapshot,
             position: Position::Postgres(PostgresPosition { system_id, timeline: 1, lsn: Lsn(16) }),
+            schemas: crate::schema::history::SchemaHistory::default(),
             partitions: std::collections::BTreeMap::from([("shop.public.t".to_owned(), 3)]),
             counter: 41,
             written_by: "0.1.0".to_owned(),

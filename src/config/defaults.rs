@@ -62,6 +62,8 @@ pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(600);
 
 pub(super) const ADMIN_LISTEN: &str = "127.0.0.1:8085";
 
+pub(super) const INCLUDE_SCHEMA_CHANGES: bool = true;
+
 /// Longest wait that any field takes; more is a typing error.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 

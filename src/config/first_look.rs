@@ -159,6 +159,8 @@ impl Look {
                 include: Some(include.unwrap_or_else(|| vec![format!("{database}.*")])),
                 exclude: None,
             }),
+            // Rows alone are what a first look is for.
+            include_schema_changes: Some(false),
             position: None,
             values: None,
             silence_limit: None,

@@ -104,6 +104,8 @@ pub struct MysqlConfig {
     /// Patterns over `database.table`.
     pub tables: TableFilter,
     pub position: LogPosition,
+    /// Publish what statements do to definitions, to the topic that is called like the prefix.
+    pub include_schema_changes: bool,
     pub tinyint1: Tinyint1Mode,
     /// A connection on which nothing arrives for this long, heartbeats included, counts as dead.
     pub silence_limit: Duration,

@@ -61,9 +61,10 @@ pub(super) struct Written {
 pub(super) enum Source {
     /// PostgreSQL 13 or newer with `wal_level=logical`.
     Postgres(Box<Postgres>),
-    /// MySQL 8.0 or newer with `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    /// MySQL 8.0 or newer with `binlog_format=ROW`; `binlog_row_metadata=FULL` is better.
     Mysql(Box<Mysql>),
-    /// MariaDB 10.6 or newer with `log_bin`, `binlog_format=ROW` and `binlog_row_metadata=FULL`.
+    /// MariaDB 10.6 or newer with `log_bin` and `binlog_format=ROW`; `binlog_row_metadata=FULL` is
+    /// better.
     Mariadb(Box<Mysql>),
     /// A MongoDB replica set or sharded cluster, 4.2 or newer.
     Mongodb(Box<Mongodb>),
@@ -162,6 +163,9 @@ pub(super) struct Mysql {
     pub(super) tables: Option<Tables>,
     /// What a place in the log is made of. Default: `auto`.
     pub(super) position: Option<LogPosition>,
+    /// Publish the statements that define tables, and what they make of them, to the topic that is
+    /// called like the prefix. Default: true. Debezium: `include.schema.changes`.
+    pub(super) include_schema_changes: Option<bool>,
     /// How values are written where Debezium gives a choice. A change of any of them changes the
     /// schemas of every topic that it concerns.
     pub(super) values: Option<MysqlValues>,

@@ -8,8 +8,9 @@ use super::avro::AvroFormat;
 use super::json::JsonFormat;
 use super::plan::{Plan, topic_role};
 use super::records::{Draft, Times};
+use super::schema_changes::SchemaChangePlan;
 use super::topics::topic_name;
-use crate::change::Change;
+use crate::change::{Change, SchemaChange};
 use crate::config::ValueModes;
 use crate::disposition::{Diagnose, Disposition};
 use crate::record::{RecordBatch, TopicId, Topics};
@@ -104,6 +105,8 @@ pub struct Encoder {
     /// By table version. A version that failed to compile is not kept, so its next row tries again.
     plans: Vec<Option<Plan>>,
     context: Vec<(&'static str, Vec<u8>)>,
+    /// Made for the first schema change.
+    schema_changes: Option<SchemaChangePlan>,
     times: Times,
     /// Whose topic it is: two tables in one topic would mix their keys.
     owners: HashMap<TopicId, Vec<String>>,
@@ -117,7 +120,8 @@ impl Encoder {
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
         let context = context_headers(&options);
         let (plans, owners) = (Vec::new(), HashMap::new());
-        Self { options, topics, ids, plans, context, times: Times::default(), owners }
+        let (times, schema_changes) = (Times::default(), None);
+        Self { options, topics, ids, plans, context, schema_changes, times, owners }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -157,6 +161,24 @@ impl Encoder {
             out.records.truncate(records);
         }
         written
+    }
+
+    /// Appends the record of one schema change.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_schema_change(
+        &mut self,
+        change: &SchemaChange<'_>,
+        now_ns: i64,
+        out: &mut RecordBatch,
+    ) -> Result<(), EncodeError> {
+        let plan = match self.schema_changes.take() {
+            Some(plan) => plan,
+            None => SchemaChangePlan::compile(&self.options, change, &self.topics, &mut *self.ids)?,
+        };
+        let plan = self.schema_changes.insert(plan);
+        plan.write(change, now_ns, (&self.options, &self.context), out)
     }
 
     /// The index of the table version's plan, which is there afterwards.

@@ -20,6 +20,7 @@ mod json;
 pub mod plan;
 mod records;
 mod row;
+mod schema_changes;
 mod stand_in;
 mod string_map;
 pub mod topics;

@@ -149,7 +149,7 @@ fn row_plan(table: &Table, value: &ConnectSchema, modes: &ValueModes) -> RowPlan
 }
 
 impl Frame {
-    fn of(
+    pub(crate) fn of(
         format: Format,
         schema: &ConnectSchema,
         subject: impl Fn() -> String,

@@ -25,7 +25,7 @@ use crate::value::Value;
 const NEW_KEY: &str = "__debezium.newkey";
 const OLD_KEY: &str = "__debezium.oldkey";
 /// The id of the event, the same however often it is read.
-const ID: &str = "cdc.id";
+pub(super) const ID: &str = "cdc.id";
 
 /// A document that is not there.
 const NO_DOCUMENT: Row<'static> = &[Value::Null; 3];
@@ -370,6 +370,6 @@ fn write_time<W: Wire>(label: &[u8], value: i64, out: &mut W) {
     out.int(value);
 }
 
-fn span(start: usize, end: usize) -> Option<Range<u32>> {
+pub(super) fn span(start: usize, end: usize) -> Option<Range<u32>> {
     Some(u32::try_from(start).ok()?..u32::try_from(end).ok()?)
 }

@@ -49,6 +49,12 @@ enum MisfitField {
     Source(&'static str),
 }
 
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.mismatch.fmt(f)
+    }
+}
+
 impl Misfit {
     pub(crate) fn into_error(self, table: &Table) -> EncodeError {
         let column = match self.field {

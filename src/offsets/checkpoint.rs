@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::offsets::position::Position;
+use crate::schema::history::SchemaHistory;
 
 /// Everything that a restart needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,10 @@ pub struct Checkpoint {
     pub snapshot: SnapshotState,
     /// Where the stream starts: the snapshot's consistent point until the stream has moved on.
     pub position: Position,
+    /// What tables look like at `position`, where the log does not say it. A store keeps it beside
+    /// the rest, for it may be large, and no checkpoint is durable before its history is.
+    #[serde(skip)]
+    pub schemas: SchemaHistory,
     /// Partitions of each data topic when it was last seen: fewer later would move keys.
     #[serde(default)]
     pub partitions: BTreeMap<String, u32>,

@@ -101,6 +101,7 @@ impl Checkpointer {
         }
         let mut next = self.durable.clone();
         next.position = position;
+        next.schemas = progress.schemas().clone();
         next.snapshot = self.snapshot;
         next.counter += 1;
         next.partitions.extend(partitions.iter().map(|(topic, n)| (topic.clone(), *n)));
@@ -126,6 +127,7 @@ mod tests {
     use crate::offsets::position::{Lsn, PostgresPosition};
     use crate::offsets::{SourceIdentity, StoreFuture};
     use crate::record::{Boundary, RecordBatch};
+    use crate::schema::history::SchemaHistory;
 
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<Checkpoint>>>);
@@ -166,6 +168,7 @@ mod tests {
             },
             snapshot,
             position: position(100),
+            schemas: SchemaHistory::default(),
             partitions: BTreeMap::new(),
             counter: 0,
             written_by: String::new(),
@@ -176,6 +179,10 @@ mod tests {
         let boundaries =
             progress.iter().map(|p| Boundary { records: 0, progress: p.clone() }).collect();
         Receipt::for_tests(RecordBatch { sequence, boundaries, ..RecordBatch::default() })
+    }
+
+    fn stream(lsn: u64) -> Progress {
+        Progress::Stream(position(lsn), SchemaHistory::default())
     }
 
     async fn begin(snapshot: SnapshotState) -> (Checkpointer, Memory) {
@@ -191,7 +198,7 @@ mod tests {
         assert_eq!(checkpointer.save(&BTreeMap::new()).await.unwrap(), None);
         checkpointer.deliver(receipt(0, &[]));
         assert_eq!(checkpointer.save(&BTreeMap::new()).await.unwrap(), None);
-        let (a, b) = (Progress::Stream(position(120)), Progress::Stream(position(150)));
+        let (a, b) = (stream(120), stream(150));
         checkpointer.deliver(receipt(1, &[a, b]));
         assert!(checkpointer.is_behind());
         let ack = checkpointer.save(&BTreeMap::new()).await.unwrap().unwrap();
@@ -205,7 +212,10 @@ mod tests {
     async fn the_snapshot_is_complete_only_with_its_last_batch() {
         let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
         checkpointer.deliver(receipt(0, &[]));
-        checkpointer.deliver(receipt(1, &[Progress::SnapshotComplete(position(100))]));
+        checkpointer.deliver(receipt(
+            1,
+            &[Progress::SnapshotComplete(position(100), SchemaHistory::default())],
+        ));
         assert!(checkpointer.is_behind());
         assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
         let saved = memory.0.lock().unwrap().last().cloned().unwrap();
@@ -216,8 +226,11 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_snapshot_is_saved_though_the_log_stands_still() {
         let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
-        checkpointer.deliver(receipt(0, &[Progress::SnapshotComplete(position(100))]));
-        checkpointer.deliver(receipt(1, &[Progress::Stream(position(100))]));
+        checkpointer.deliver(receipt(
+            0,
+            &[Progress::SnapshotComplete(position(100), SchemaHistory::default())],
+        ));
+        checkpointer.deliver(receipt(1, &[stream(100)]));
         assert_eq!(checkpointer.checkpoint().snapshot, SnapshotState::Running, "not durable yet");
         assert!(checkpointer.is_behind());
         assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
@@ -229,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_position_never_moves_back() {
         let (mut checkpointer, _memory) = begin(SnapshotState::Skipped).await;
-        checkpointer.deliver(receipt(0, &[Progress::Stream(position(99))]));
+        checkpointer.deliver(receipt(0, &[stream(99)]));
         let error = checkpointer.save(&BTreeMap::new()).await.unwrap_err();
         assert!(matches!(error, OffsetError::Backwards { .. }), "{error}");
     }

@@ -3,8 +3,9 @@
 //!
 //! `<path>/<pipeline>.offsets.a` and `.b` hold one checkpoint each; the valid one with the higher
 //! counter counts. A slot is `TWOF`, format version (u32), length (u32), CRC32C of the payload
-//! (u32), payload (JSON); numbers are little-endian. `<path>/<pipeline>.lock` carries an advisory
-//! lock that the kernel drops with the process, and names its holder for messages.
+//! (u32), payload (JSON); numbers are little-endian. `<path>/<pipeline>.schemas.*` hold the schema
+//! histories that the slots name. `<path>/<pipeline>.lock` carries an advisory lock that the kernel
+//! drops with the process, and names its holder for messages.
 //!
 //! After a failed write or fsync the handle is dropped and never believed again: the pages may be
 //! gone from the cache while the next fsync says yes. The run starts over from what can be read.
@@ -15,12 +16,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
+use crate::offsets::schemas::{Packer, Reference, unpack};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
+use crate::schema::history::SchemaHistory;
 
 const MAGIC: [u8; 4] = *b"TWOF";
 /// Readers of a later program read this version for ever; a newer version is refused by name.
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
+/// What the files of schema histories are called, behind the pipeline.
+const SCHEMAS: &str = "schemas.";
 /// A checkpoint is a few hundred bytes; anything beyond this is not one.
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
@@ -32,12 +39,29 @@ struct Slots {
     /// Held open for the lock alone; a write that nobody waits for any more still holds it.
     _lock: Option<File>,
     /// One at a time, also where a save was given up and goes on by itself.
-    io: Mutex<()>,
+    io: Mutex<Packer>,
+}
+
+/// A checkpoint as a slot has it.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    checkpoint: &'a Checkpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schemas: &'a Option<Reference>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    checkpoint: Checkpoint,
+    #[serde(default)]
+    schemas: Option<Reference>,
 }
 
 enum Slot {
     Missing,
-    Valid(Box<Checkpoint>),
+    Valid(Box<Stored>),
     Torn(String),
 }
 
@@ -63,12 +87,12 @@ impl FileOffsetStore {
     async fn off_thread<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Slots) -> Result<T, OffsetError> + Send + 'static,
+        work: impl FnOnce(&Slots, &mut Packer) -> Result<T, OffsetError> + Send + 'static,
     ) -> Result<T, OffsetError> {
         let slots = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            let _turn = slots.turn();
-            work(&slots)
+            let mut packer = slots.turn();
+            work(&slots, &mut packer)
         });
         match done.await {
             Ok(result) => result,
@@ -80,10 +104,10 @@ impl FileOffsetStore {
 impl Slots {
     fn new(folder: &Path, pipeline: &str) -> Self {
         let (folder, pipeline) = (folder.to_owned(), pipeline.to_owned());
-        Self { folder, pipeline, _lock: None, io: Mutex::new(()) }
+        Self { folder, pipeline, _lock: None, io: Mutex::default() }
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    fn turn(&self) -> MutexGuard<'_, Packer> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,17 +162,18 @@ impl Slots {
         OffsetError::Io { operation, location: self.location(), source }
     }
 
-    fn load_now(&self) -> Result<Option<Checkpoint>, OffsetError> {
+    fn load_now(&self, packer: &mut Packer) -> Result<Option<Checkpoint>, OffsetError> {
         let slots = [self.read_slot(0)?, self.read_slot(1)?];
-        let mut best: Option<Checkpoint> = None;
+        let mut best: Option<Stored> = None;
         let mut torn = Vec::new();
         for slot in slots {
             match slot {
                 Slot::Missing => {}
                 Slot::Torn(detail) => torn.push(detail),
-                Slot::Valid(checkpoint) => {
-                    if best.as_ref().is_none_or(|b| b.counter < checkpoint.counter) {
-                        best = Some(*checkpoint);
+                Slot::Valid(stored) => {
+                    let counter = stored.checkpoint.counter;
+                    if best.as_ref().is_none_or(|b| b.checkpoint.counter < counter) {
+                        best = Some(*stored);
                     }
                 }
             }
@@ -159,11 +184,15 @@ impl Slots {
         }
         if let (Some(kept), false) = (&best, torn.is_empty()) {
             tracing::warn!(
-                location = %self.location(), counter = kept.counter, damage = torn.join("; "),
+                location = %self.location(), counter = kept.checkpoint.counter,
+                damage = torn.join("; "),
                 "one of the two offset slots is damaged; going on from the other"
             );
         }
-        Ok(best)
+        Ok(best.map(|Stored { checkpoint, schemas }| {
+            packer.remember(&checkpoint.schemas, schemas);
+            checkpoint
+        }))
     }
 
     fn read_slot(&self, counter: u64) -> Result<Slot, OffsetError> {
@@ -182,49 +211,97 @@ impl Slots {
             }
             Err(Damage::Torn(what)) => return Ok(Slot::Torn(format!("{name}: {what}"))),
         };
-        let checkpoint: Checkpoint = match serde_json::from_slice(payload) {
-            Ok(checkpoint) => checkpoint,
+        let mut stored: Stored = match serde_json::from_slice(payload) {
+            Ok(stored) => stored,
             Err(error) => return Ok(Slot::Torn(format!("{name}: {error}"))),
         };
-        if checkpoint.pipeline != self.pipeline {
+        if stored.checkpoint.pipeline != self.pipeline {
             return Err(OffsetError::Foreign {
                 location: self.location(),
-                found: format!("pipeline `{}`", checkpoint.pipeline),
+                found: format!("pipeline `{}`", stored.checkpoint.pipeline),
                 expected: self.pipeline.clone(),
             });
         }
-        Ok(Slot::Valid(Box::new(checkpoint)))
-    }
-
-    fn save_now(&self, checkpoint: &Checkpoint) -> Result<(), OffsetError> {
-        let bytes = frame(checkpoint);
-        let path = self.slot_path(checkpoint.counter);
-        let created = !path.exists();
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(&bytes)?;
-            file.set_len(bytes.len() as u64)?;
-            file.sync_all()?;
-            if created {
-                File::open(&self.folder)?.sync_all()?;
+        if let Some(reference) = &stored.schemas {
+            match self.read_schemas(reference) {
+                Ok(schemas) => stored.checkpoint.schemas = schemas,
+                Err(detail) => return Ok(Slot::Torn(format!("{name}: {detail}"))),
             }
-            Ok(())
-        };
-        write().map_err(|source| self.io("write", source))
+        }
+        Ok(Slot::Valid(Box::new(stored)))
     }
 
-    fn reset_now(&self) -> Result<(), OffsetError> {
+    fn read_schemas(&self, reference: &Reference) -> Result<SchemaHistory, String> {
+        let read = std::fs::read(self.schemas_path(reference));
+        let bytes = read.map_err(|error| format!("read its schema history: {error}"))?;
+        unpack(reference, &bytes)
+    }
+
+    fn schemas_path(&self, reference: &Reference) -> PathBuf {
+        self.path(&format!("{SCHEMAS}{}", reference.name()))
+    }
+
+    fn save_now(&self, checkpoint: &Checkpoint, packer: &mut Packer) -> Result<(), OffsetError> {
+        let write = |source| self.io("write", source);
+        let (reference, bytes) = packer.pack(&checkpoint.schemas).map_err(write)?;
+        if let (Some(reference), Some(bytes)) = (&reference, &bytes) {
+            self.write_file(&self.schemas_path(reference), bytes).map_err(write)?;
+        }
+        let slot = frame(&Written { checkpoint, schemas: &reference });
+        self.write_file(&self.slot_path(checkpoint.counter), &slot).map_err(write)?;
+        packer.remember(&checkpoint.schemas, reference);
+        if bytes.is_some() {
+            self.remove_old_schemas();
+        }
+        Ok(())
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let created = !path.exists();
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        file.sync_all()?;
+        if created {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Histories that neither slot names. One that stays takes room and does no harm.
+    fn remove_old_schemas(&self) {
+        let named =
+            [self.read_slot(0), self.read_slot(1)].into_iter().filter_map(|slot| match slot {
+                Ok(Slot::Valid(stored)) => stored.schemas.map(|named| self.schemas_path(&named)),
+                Ok(Slot::Missing | Slot::Torn(_)) | Err(_) => None,
+            });
+        let named: Vec<PathBuf> = named.collect();
+        for path in self.all_schemas() {
+            if !named.contains(&path) {
+                drop(std::fs::remove_file(path));
+            }
+        }
+    }
+
+    fn all_schemas(&self) -> Vec<PathBuf> {
+        let prefix = format!("{}.{SCHEMAS}", self.pipeline);
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let ours = |entry: &std::fs::DirEntry| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
+        };
+        entries.filter(ours).map(|entry| entry.path()).collect()
+    }
+
+    fn reset_now(&self, packer: &mut Packer) -> Result<(), OffsetError> {
+        packer.forget();
         for counter in [0, 1] {
             match std::fs::remove_file(self.slot_path(counter)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(self.io("remove", e)),
                 Ok(()) | Err(_) => {}
             }
         }
+        self.remove_old_schemas();
         let sync = File::open(&self.folder).and_then(|folder| folder.sync_all());
         sync.map_err(|source| self.io("remove", source))
     }
@@ -237,7 +314,7 @@ impl OffsetStore for FileOffsetStore {
 
     fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
         let checkpoint = checkpoint.clone();
-        Box::pin(self.off_thread("write", move |slots| slots.save_now(&checkpoint)))
+        Box::pin(self.off_thread("write", move |slots, packer| slots.save_now(&checkpoint, packer)))
     }
 
     fn reset(&mut self) -> StoreFuture<'_, ()> {
@@ -254,8 +331,8 @@ enum Damage {
     Newer(u32),
 }
 
-fn frame(checkpoint: &Checkpoint) -> Vec<u8> {
-    let payload = serde_json::to_vec(checkpoint).expect("a checkpoint has only string keys");
+fn frame(written: &Written<'_>) -> Vec<u8> {
+    let payload = serde_json::to_vec(written).expect("a checkpoint has only string keys");
     let length = u32::try_from(payload.len()).expect("a checkpoint is small");
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(&MAGIC);

@@ -24,8 +24,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::disposition::Disposition;
 use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
+use crate::offsets::schemas::{Packer, Reference};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
-use format::Latest;
+use format::{Found, Latest};
 use lock::Lock;
 
 /// One question to the brokers; several fit into the retry budget.
@@ -53,6 +54,16 @@ struct Writer {
     losses: u64,
     /// Counter of the last checkpoint that was read or written.
     counter: Option<u64>,
+    packer: Packer,
+    /// Keys of the schema histories' parts that the topic has.
+    parts: Vec<String>,
+}
+
+/// A schema history on its way.
+struct Schemas {
+    reference: Option<Reference>,
+    /// Keys of what was written; `None` where it was there already.
+    new_parts: Option<Vec<String>>,
 }
 
 impl KafkaOffsetStore {
@@ -78,7 +89,9 @@ impl KafkaOffsetStore {
             .map(Offloaded::new)
             .map_err(|source| place.error("set up a producer for", without_values(source)))?;
         let losses = lock.losses();
-        Ok(Self { place, writer: Some(Writer { producer, lock, losses, counter: None }) })
+        let (packer, parts) = (Packer::default(), Vec::new());
+        let writer = Writer { producer, lock, losses, counter: None, packer, parts };
+        Ok(Self { place, writer: Some(writer) })
     }
 
     /// Opens for a look, without the lock; nothing is created.
@@ -87,21 +100,56 @@ impl KafkaOffsetStore {
         Self { place: Place { config, topic, pipeline }, writer: None }
     }
 
-    async fn read(&self) -> Result<Option<Checkpoint>, OffsetError> {
+    async fn read(&self) -> Result<Found, OffsetError> {
         let (place, missing_is_empty) = (self.place.clone(), self.writer.is_none());
         blocking(move || place.read(missing_is_empty)).await
     }
 
     /// Writes a record; `None` is a tombstone.
-    async fn write(&self, value: Option<&[u8]>) -> Result<(), OffsetError> {
-        let Place { topic, pipeline, config } = &self.place;
+    async fn write(&self, key: &str, value: Option<&[u8]>) -> Result<(), OffsetError> {
+        let Place { topic, config, .. } = &self.place;
         let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
-        let mut record = FutureRecord::to(topic).key(pipeline).partition(0);
+        let mut record = FutureRecord::to(topic).key(key).partition(0);
         if let Some(value) = value {
             record = record.payload(value);
         }
         let sent = writer.producer.send(record, Timeout::After(config.retry_budget)).await;
         sent.map(|_| ()).map_err(|(source, _)| self.place.error("write to", source))
+    }
+
+    /// Makes the schema history of a checkpoint durable, unless it is.
+    async fn write_schemas(&self, checkpoint: &Checkpoint) -> Result<Schemas, OffsetError> {
+        let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
+        let packed = writer.packer.pack(&checkpoint.schemas);
+        let (reference, bytes) = packed.map_err(|source| OffsetError::Io {
+            operation: "pack the schema history of",
+            location: self.place.location(),
+            source,
+        })?;
+        let mut new_parts = None;
+        if let (Some(reference), Some(bytes)) = (&reference, bytes) {
+            let mut keys = Vec::new();
+            for (index, part) in bytes.chunks(format::PART_BYTES).enumerate() {
+                let key = format::part_key(&self.place.pipeline, reference, index);
+                self.write(&key, Some(part)).await?;
+                keys.push(key);
+            }
+            new_parts = Some(keys);
+        }
+        Ok(Schemas { reference, new_parts })
+    }
+
+    /// Takes away what no checkpoint names any more.
+    async fn settle(&mut self, checkpoint: &Checkpoint, new: Schemas) -> Result<(), OffsetError> {
+        let Schemas { reference, new_parts } = new;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer.packer.remember(&checkpoint.schemas, reference);
+        let Some(new_parts) = new_parts else { return Ok(()) };
+        let old = std::mem::replace(&mut writer.parts, new_parts.clone());
+        for key in old.iter().filter(|key| !new_parts.contains(key)) {
+            self.write(key, None).await?;
+        }
+        Ok(())
     }
 
     /// Whether this process may write: it holds the lock, and nobody wrote while it did not.
@@ -112,7 +160,7 @@ impl KafkaOffsetStore {
         if losses == writer.losses {
             return Ok(());
         }
-        let found = self.read().await?.map(|checkpoint| checkpoint.counter);
+        let found = self.read().await?.checkpoint.map(|checkpoint| checkpoint.counter);
         if found != expected {
             return Err(OffsetError::Locked {
                 location: self.location(),
@@ -136,9 +184,15 @@ impl KafkaOffsetStore {
 impl OffsetStore for KafkaOffsetStore {
     fn load(&mut self) -> StoreFuture<'_, Option<Checkpoint>> {
         Box::pin(async move {
-            let found = self.read().await?;
-            self.remember(found.as_ref().map(|checkpoint| checkpoint.counter));
-            Ok(found)
+            let Found { checkpoint, schemas, parts } = self.read().await?;
+            self.remember(checkpoint.as_ref().map(|checkpoint| checkpoint.counter));
+            if let Some(writer) = &mut self.writer {
+                writer.parts = parts;
+                if let Some(checkpoint) = &checkpoint {
+                    writer.packer.remember(&checkpoint.schemas, schemas);
+                }
+            }
+            Ok(checkpoint)
         })
     }
 
@@ -150,17 +204,27 @@ impl OffsetStore for KafkaOffsetStore {
                 let (from, to) = (format!("save {last}"), format!("save {}", checkpoint.counter));
                 return Err(OffsetError::Backwards { from, to });
             }
-            self.write(Some(&format::encode(checkpoint))).await?;
+            let written = self.write_schemas(checkpoint).await?;
+            let value = format::encode(checkpoint, written.reference.as_ref());
+            self.write(&self.place.pipeline, Some(&value)).await?;
             self.remember(Some(checkpoint.counter));
-            Ok(())
+            self.settle(checkpoint, written).await
         })
     }
 
     fn reset(&mut self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             self.may_write().await?;
-            self.write(None).await?;
+            self.write(&self.place.pipeline, None).await?;
             self.remember(None);
+            for key in
+                self.writer.as_mut().map(|w| std::mem::take(&mut w.parts)).unwrap_or_default()
+            {
+                self.write(&key, None).await?;
+            }
+            if let Some(writer) = &mut self.writer {
+                writer.packer.forget();
+            }
             Ok(())
         })
     }
@@ -172,7 +236,8 @@ impl OffsetStore for KafkaOffsetStore {
 
 impl Place {
     /// Blocks until the topic was read to its present end.
-    fn read(&self, missing_is_empty: bool) -> Result<Option<Checkpoint>, OffsetError> {
+    fn read(&self, missing_is_empty: bool) -> Result<Found, OffsetError> {
+        let nothing = || Ok(Found { checkpoint: None, schemas: None, parts: Vec::new() });
         let mut client = client_config(&self.config, Purpose::Consume);
         client.set("group.id", self.group());
         client.set("enable.auto.commit", "false");
@@ -188,9 +253,9 @@ impl Place {
         let end = loop {
             // An assignment, not a subscription: reading joins no group and takes no lock.
             match consumer.fetch_watermarks(&self.topic, 0, REQUEST_TIMEOUT) {
-                Ok((low, high)) if low >= high => return Ok(None),
+                Ok((low, high)) if low >= high => return nothing(),
                 Ok((_, high)) => break high,
-                Err(error) if missing_is_empty && is_missing(&error) => return Ok(None),
+                Err(error) if missing_is_empty && is_missing(&error) => return nothing(),
                 Err(error) => self.wait_out("read", error, (&consumer, deadline))?,
             }
         };

@@ -11,6 +11,7 @@ pub mod checkpointer;
 pub mod file;
 pub mod kafka;
 pub mod position;
+mod schemas;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use tokio::sync::mpsc;
 
-use crate::change::{Change, EventId, Progress};
+use crate::change::{Change, EventId, Progress, SchemaChange};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeError, Encoder};
@@ -186,11 +186,18 @@ impl ChangeHandler for Handler<'_> {
         }
     }
 
+    fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
+        self.encoder.encode_schema_change(change, self.now_ns, &mut self.out).map_err(|error| {
+            self.registry_failed = matches!(error, EncodeError::Registry { .. });
+            Box::new(error) as BoxError
+        })
+    }
+
     fn progress(&mut self, progress: Progress) {
         let records = self.out.records.len();
         // Many short transactions in one batch: only the last position can matter.
         if let Some(last) = self.out.boundaries.last_mut()
-            && matches!((&last.progress, &progress), (Progress::Stream(_), Progress::Stream(_)))
+            && matches!((&last.progress, &progress), (Progress::Stream(..), Progress::Stream(..)))
         {
             *last = Boundary { records, progress };
         } else {

@@ -122,7 +122,7 @@ fn documents(
     RecordSchemas { key: Some(key), value }
 }
 
-fn source_schema(layout: &SourceLayout) -> ConnectSchema {
+pub(super) fn source_schema(layout: &SourceLayout) -> ConnectSchema {
     let fields = layout.fields.iter().map(|field| {
         let mut schema = match field.kind {
             SourceFieldKind::Int32 => ConnectSchema::new(Kind::Int32),

@@ -7,10 +7,13 @@
 pub mod avro;
 pub mod connect;
 pub mod debezium;
+pub mod definition;
+pub mod history;
 pub(crate) mod jackson;
 pub mod json_schema;
 pub mod names;
 pub mod registry;
+pub mod schema_change;
 
 use std::sync::Arc;
 

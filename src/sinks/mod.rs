@@ -67,7 +67,7 @@ impl Receipt {
     /// Private to the sinks: call it only where durability was just seen.
     pub(in crate::sinks) fn of(mut batch: RecordBatch) -> Self {
         let snapshot_complete =
-            batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(_)));
+            batch.boundaries.iter().any(|b| matches!(b.progress, Progress::SnapshotComplete(..)));
         let receipt = Self {
             sequence: batch.sequence,
             snapshot_complete,

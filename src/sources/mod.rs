@@ -27,7 +27,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{Change, Progress};
+use crate::change::{Change, Progress, SchemaChange};
 use crate::disposition::Diagnose;
 use crate::offsets::{Checkpoint, SourceAck};
 
@@ -137,6 +137,14 @@ pub trait ChangeHandler {
     /// # Errors
     /// When the change cannot be encoded and the policy is to stop.
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError>;
+
+    /// A statement that changed definitions. Whoever wants rows alone leaves it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn schema_change(&mut self, _: &SchemaChange<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
 
     /// Everything up to here is handed on.
     fn progress(&mut self, progress: Progress);

@@ -25,6 +25,7 @@ fn checkpoint(pipeline: &str, counter: u64) -> Checkpoint {
             timeline: 1,
             lsn: Lsn(counter * 10),
         }),
+        schemas: tailwater::schema::history::SchemaHistory::default(),
         partitions: BTreeMap::from([("shop.a".to_owned(), 3)]),
         counter,
         written_by: "0.1.0".to_owned(),

@@ -11,7 +11,7 @@ use tailwater::offsets::position::{
 use tailwater::sources::mysql::catalog::{Catalog, TableFacts};
 use tailwater::sources::mysql::decoder::{Collaborators, Decoder, DecoderConfig};
 use tailwater::sources::mysql::json::JsonForm;
-use tailwater::sources::mysql::schema_log::NoSchemaLog;
+use tailwater::sources::mysql::schemas::{SchemaSettings, Schemas};
 use tailwater::sources::mysql::settings::Flavor;
 use tailwater::sources::mysql::source_block::SourceConstants;
 use tailwater::sources::{BoxError, Decode as _, RawBatch, Stage};
@@ -47,11 +47,19 @@ pub(crate) fn decoder(flavor: Flavor) -> Decoder {
         json_form: JsonForm::Debezium,
         tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: false,
+        include_schema_changes: false,
         resume_from,
+    };
+    let settings = SchemaSettings {
+        flavor,
+        filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
+        lower_case: false,
+        explicit_timestamps: true,
     };
     let collaborators = Collaborators {
         catalog: Box::new(NoCatalog),
-        schema_log: Box::new(NoSchemaLog),
+        schemas: Schemas::empty(settings),
+        announced: None,
         snapshot: None,
     };
     let mut decoder = Decoder::new(config, collaborators).expect("its own position");

@@ -52,6 +52,8 @@ impl Setup {
         let source = json!({ server.kind.name(): {
             "host": server.socket(), "user": "root",
             "tables": { "include": [format!("{database}.*")] },
+            // Rows are what most tests look at.
+            "include_schema_changes": false,
         } });
         Self::of_source(database, source)
     }

@@ -66,6 +66,9 @@ pub(super) fn resolve(checks: &mut Checks<'_>, kind: Kind, written: written::Mys
             Some(written::LogPosition::Gtid) => LogPosition::Gtid,
             Some(written::LogPosition::File) => LogPosition::File,
         },
+        include_schema_changes: written
+            .include_schema_changes
+            .unwrap_or(defaults::INCLUDE_SCHEMA_CHANGES),
         tinyint1: written.values.and_then(|values| values.tinyint1).unwrap_or(defaults::TINYINT1),
         silence_limit,
         message_bytes_max,

@@ -20,6 +20,7 @@ fn checkpoint(counter: u64) -> Checkpoint {
             timeline: 1,
             lsn: Lsn(100 + counter),
         }),
+        schemas: crate::schema::history::SchemaHistory::default(),
         partitions: BTreeMap::from([("shop.public.orders".to_owned(), 3)]),
         counter,
         written_by: "0.1.0".to_owned(),
@@ -46,7 +47,7 @@ async fn a_write_torn_at_any_byte_leaves_the_one_before() {
     store.save(&checkpoint(1)).await.unwrap();
     store.save(&checkpoint(2)).await.unwrap();
     let whole = std::fs::read(store.0.slot_path(3)).unwrap();
-    let next = frame(&checkpoint(3));
+    let next = frame(&Written { checkpoint: &checkpoint(3), schemas: &None });
     for cut in 0..next.len() {
         // The new bytes up to the cut over the old content, as an interrupted write leaves them.
         let mut torn = next[..cut].to_vec();
@@ -84,7 +85,7 @@ async fn offsets_of_another_pipeline_are_refused() {
 async fn a_newer_format_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
-    let mut bytes = frame(&checkpoint(1));
+    let mut bytes = frame(&Written { checkpoint: &checkpoint(1), schemas: &None });
     bytes[4] = 2;
     std::fs::write(store.0.slot_path(1), &bytes).unwrap();
     let error = store.load().await.unwrap_err();
@@ -117,4 +118,58 @@ fn a_second_process_meets_the_lock_and_learns_who_holds_it() {
     assert_eq!(holder, "process 1 (boot x)");
     drop(first);
     FileOffsetStore::open(folder.path(), "shop").unwrap();
+}
+
+fn with_schemas(counter: u64, text: &str) -> Checkpoint {
+    let mut checkpoint = checkpoint(counter);
+    checkpoint.schemas.set("t", text);
+    checkpoint
+}
+
+/// The files of histories that are there.
+fn histories(store: &FileOffsetStore) -> usize {
+    store.0.all_schemas().len()
+}
+
+#[tokio::test]
+async fn a_schema_history_is_kept_beside_the_slots_that_name_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    let first = with_schemas(1, "one");
+    let mut second = first.clone();
+    second.counter = 2;
+    store.save(&first).await.unwrap();
+    store.save(&second).await.unwrap();
+    assert_eq!((store.load().await.unwrap(), histories(&store)), (Some(second.clone()), 1));
+    // Each slot keeps its own, so that a torn write falls back on both.
+    let third = with_schemas(3, "two");
+    store.save(&third).await.unwrap();
+    assert_eq!((store.load().await.unwrap(), histories(&store)), (Some(third), 2));
+    std::fs::write(store.0.slot_path(3), b"TWOF").unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(second));
+    for counter in 3..7 {
+        store.save(&with_schemas(counter, &format!("{counter}"))).await.unwrap();
+    }
+    assert_eq!(histories(&store), 2);
+    store.reset().await.unwrap();
+    assert_eq!(histories(&store), 0);
+}
+
+/// What a crash between the two files leaves, and what a disk may do.
+#[tokio::test]
+async fn a_slot_without_its_history_counts_as_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    store.save(&with_schemas(1, "one")).await.unwrap();
+    store.save(&with_schemas(2, "two")).await.unwrap();
+    let Slot::Valid(newest) = store.0.read_slot(2).unwrap() else { panic!("it was saved") };
+    let path = store.0.schemas_path(&newest.schemas.unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[1..]).unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with_schemas(1, "one")));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with_schemas(1, "one")));
+    let Slot::Valid(other) = store.0.read_slot(1).unwrap() else { panic!("it was saved") };
+    std::fs::remove_file(store.0.schemas_path(&other.schemas.unwrap())).unwrap();
+    assert!(matches!(store.load().await, Err(OffsetError::Torn { .. })));
 }

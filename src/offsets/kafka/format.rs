@@ -1,8 +1,17 @@
 //! The value of a record, and which record counts. Pure.
+//!
+//! A schema history stands in records of its own, in parts, because brokers bound the size of a
+//! record. They are written before the checkpoint that names them and taken away after the next one.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::offsets::schemas::{Reference, unpack};
 use crate::offsets::{Checkpoint, OffsetError};
+
+/// Well below a broker's default `message.max.bytes`.
+pub(super) const PART_BYTES: usize = 512 << 10;
 
 /// Readers of a later program read this version for ever; a newer version is refused by name.
 const VERSION: u32 = 1;
@@ -11,6 +20,8 @@ const VERSION: u32 = 1;
 struct Written<'a> {
     tailwater: u32,
     checkpoint: &'a Checkpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schemas: Option<&'a Reference>,
 }
 
 /// The part that every version has.
@@ -22,25 +33,52 @@ struct Magic {
 #[derive(Deserialize)]
 struct Read {
     checkpoint: Checkpoint,
+    #[serde(default)]
+    schemas: Option<Reference>,
 }
 
-pub(super) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
-    serde_json::to_vec(&Written { tailwater: VERSION, checkpoint })
+pub(super) fn encode(checkpoint: &Checkpoint, schemas: Option<&Reference>) -> Vec<u8> {
+    serde_json::to_vec(&Written { tailwater: VERSION, checkpoint, schemas })
         .expect("a checkpoint is text, numbers and maps of text")
+}
+
+/// What the keys of a pipeline's history begin with. No pipeline has a slash in its name.
+fn part_prefix(pipeline: &str) -> String {
+    format!("{pipeline}/schemas/")
+}
+
+/// The key of a part.
+pub(super) fn part_key(pipeline: &str, schemas: &Reference, part: usize) -> String {
+    format!("{}{}/{part:06}", part_prefix(pipeline), schemas.name())
+}
+
+/// A checkpoint that was read, and the keys of all parts that the topic has.
+pub(super) struct Found {
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) schemas: Option<Reference>,
+    pub(super) parts: Vec<String>,
 }
 
 /// Folds the records of the topic, in order, to the one that counts.
 pub(super) struct Latest {
     location: String,
     pipeline: String,
-    found: Option<Checkpoint>,
+    found: Option<Read>,
+    /// Of every history that was not taken away yet.
+    parts: BTreeMap<String, Vec<u8>>,
     /// The newest record of this pipeline that cannot be read, and why.
     damaged: Option<OffsetError>,
 }
 
 impl Latest {
     pub(super) fn new(location: String, pipeline: &str) -> Self {
-        Self { location, pipeline: pipeline.to_owned(), found: None, damaged: None }
+        Self {
+            location,
+            pipeline: pipeline.to_owned(),
+            found: None,
+            parts: BTreeMap::new(),
+            damaged: None,
+        }
     }
 
     pub(super) fn take(
@@ -48,7 +86,15 @@ impl Latest {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<(), OffsetError> {
-        if key != Some(self.pipeline.as_bytes()) {
+        let key = key.and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+        if key.starts_with(&part_prefix(&self.pipeline)) {
+            match value {
+                Some(bytes) => self.parts.insert(key.to_owned(), bytes.to_owned()),
+                None => self.parts.remove(key),
+            };
+            return Ok(());
+        }
+        if key != self.pipeline {
             return Ok(());
         }
         let Some(value) = value else {
@@ -58,7 +104,8 @@ impl Latest {
         match self.decode(value) {
             Ok(next) => {
                 // Strictly higher: of two with the same counter the later one is a straggler.
-                if self.found.as_ref().is_none_or(|found| next.counter > found.counter) {
+                let counter = next.checkpoint.counter;
+                if self.found.as_ref().is_none_or(|found| counter > found.checkpoint.counter) {
                     self.found = Some(next);
                     self.damaged = None;
                 }
@@ -73,11 +120,29 @@ impl Latest {
     }
 
     /// A damaged record is forgiven only when a whole one came after it.
-    pub(super) fn finish(self) -> Result<Option<Checkpoint>, OffsetError> {
-        self.damaged.map_or(Ok(self.found), Err)
+    pub(super) fn finish(mut self) -> Result<Found, OffsetError> {
+        if let Some(error) = self.damaged {
+            return Err(error);
+        }
+        let parts = self.parts.keys().cloned().collect();
+        let Some(Read { mut checkpoint, schemas }) = self.found.take() else {
+            return Ok(Found { checkpoint: None, schemas: None, parts });
+        };
+        if let Some(reference) = &schemas {
+            let mut bytes = Vec::new();
+            for part in 0.. {
+                let Some(more) = self.parts.get(&part_key(&self.pipeline, reference, part)) else {
+                    break;
+                };
+                bytes.extend_from_slice(more);
+            }
+            let torn = |detail| OffsetError::Torn { location: self.location.clone(), detail };
+            checkpoint.schemas = unpack(reference, &bytes).map_err(torn)?;
+        }
+        Ok(Found { checkpoint: Some(checkpoint), schemas, parts })
     }
 
-    fn decode(&self, value: &[u8]) -> Result<Checkpoint, OffsetError> {
+    fn decode(&self, value: &[u8]) -> Result<Read, OffsetError> {
         let location = || self.location.clone();
         let torn = |e: serde_json::Error| OffsetError::Torn {
             location: location(),
@@ -88,22 +153,21 @@ impl Latest {
             let (found, supported) = (magic.tailwater, VERSION);
             return Err(OffsetError::Newer { location: location(), found, supported });
         }
-        let Read { checkpoint } = serde_json::from_slice(value).map_err(torn)?;
-        if checkpoint.pipeline != self.pipeline {
-            let (found, expected) = (checkpoint.pipeline, self.pipeline.clone());
+        let read: Read = serde_json::from_slice(value).map_err(torn)?;
+        if read.checkpoint.pipeline != self.pipeline {
+            let (found, expected) = (read.checkpoint.pipeline, self.pipeline.clone());
             let found = format!("pipeline `{found}`");
             return Err(OffsetError::Foreign { location: location(), found, expected });
         }
-        Ok(checkpoint)
+        Ok(read)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::offsets::position::{Lsn, Position, PostgresPosition};
+    use crate::offsets::schemas::Packer;
     use crate::offsets::{SnapshotState, SourceIdentity};
 
     fn checkpoint(counter: u64) -> Checkpoint {
@@ -121,6 +185,7 @@ mod tests {
                 timeline: 1,
                 lsn: Lsn(counter * 10),
             }),
+            schemas: crate::schema::history::SchemaHistory::default(),
             partitions: BTreeMap::from([("shop.a".to_owned(), 3)]),
             counter,
             written_by: "0.1.0".to_owned(),
@@ -132,18 +197,18 @@ mod tests {
         for (key, value) in records {
             latest.take(Some(key.as_bytes()), value.as_deref())?;
         }
-        Ok(latest.finish()?.map(|checkpoint| checkpoint.counter))
+        Ok(latest.finish()?.checkpoint.map(|checkpoint| checkpoint.counter))
     }
 
     fn saved(counter: u64) -> (&'static str, Option<Vec<u8>>) {
-        ("shop", Some(encode(&checkpoint(counter))))
+        ("shop", Some(encode(&checkpoint(counter), None)))
     }
 
     #[test]
     fn what_was_written_is_read_back() {
         let mut latest = Latest::new(String::new(), "shop");
-        latest.take(Some(b"shop"), Some(&encode(&checkpoint(7)))).unwrap();
-        assert_eq!(latest.finish().unwrap(), Some(checkpoint(7)));
+        latest.take(Some(b"shop"), Some(&encode(&checkpoint(7), None))).unwrap();
+        assert_eq!(latest.finish().unwrap().checkpoint, Some(checkpoint(7)));
     }
 
     #[test]
@@ -164,7 +229,33 @@ mod tests {
         assert!(matches!(latest(&[newer]), Err(OffsetError::Newer { found: 2, .. })));
         let mut other = checkpoint(1);
         other.pipeline = "other".to_owned();
-        let foreign = ("shop", Some(encode(&other)));
+        let foreign = ("shop", Some(encode(&other, None)));
         assert!(matches!(latest(&[foreign]), Err(OffsetError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_history_is_put_together_from_its_parts() {
+        let mut saved = checkpoint(3);
+        saved.schemas.set("t", "text");
+        let (reference, bytes) = Packer::default().pack(&saved.schemas).unwrap();
+        let (reference, bytes) = (reference.unwrap(), bytes.unwrap());
+        let parts: Vec<(String, Vec<u8>)> = bytes
+            .chunks(5)
+            .enumerate()
+            .map(|(index, part)| (part_key("shop", &reference, index), part.to_vec()))
+            .collect();
+        let read = |parts: &[(String, Vec<u8>)]| {
+            let mut latest = Latest::new("topic o".to_owned(), "shop");
+            for (key, part) in parts {
+                latest.take(Some(key.as_bytes()), Some(part)).unwrap();
+            }
+            latest.take(Some(b"shop"), Some(&encode(&saved, Some(&reference)))).unwrap();
+            latest.finish()
+        };
+        let found = read(&parts).unwrap();
+        assert_eq!(found.checkpoint, Some(saved.clone()));
+        assert_eq!(found.parts.len(), parts.len());
+        assert!(matches!(read(&parts[1..]), Err(OffsetError::Torn { .. })));
+        assert!(matches!(read(&parts[..1]), Err(OffsetError::Torn { .. })));
     }
 }

@@ -16,6 +16,7 @@ use crate::offsets::{SnapshotState, SourceIdentity, StoreFuture};
 use crate::pipeline::schema_ids::NoSchemaIds;
 use crate::pipeline::supervise::supervise;
 use crate::record::{RecordBatch, TopicRole, Topics};
+use crate::schema::history::SchemaHistory;
 use crate::sources::{self, ChangeHandler, Decode, RawBatch, Session, SourceFuture, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +193,7 @@ impl Source for Script {
             },
             snapshot: self.snapshot,
             position: position(0),
+            schemas: crate::schema::history::SchemaHistory::default(),
             partitions: BTreeMap::new(),
             counter: 0,
             written_by: String::new(),
@@ -312,8 +314,8 @@ impl Decode for Positions {
             return Err(Box::new(Scripted("refuse a batch")));
         };
         out.progress(match raw.stage {
-            Stage::Stream => Progress::Stream(position(lsn)),
-            _ => Progress::SnapshotComplete(position(lsn)),
+            Stage::Stream => Progress::Stream(position(lsn), SchemaHistory::default()),
+            _ => Progress::SnapshotComplete(position(lsn), SchemaHistory::default()),
         });
         Ok(())
     }

@@ -23,6 +23,7 @@ use bumpalo::collections::String as BumpString;
 use crate::change::{Before, Change, EventId, Op, Progress};
 use crate::config::{DocumentForm, FieldsConfig, TableFilter};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
+use crate::schema::history::SchemaHistory;
 use crate::sources::mongodb::bson::{Bson, Document};
 use crate::sources::mongodb::captured::{Collection, Collections};
 use crate::sources::mongodb::decode_error::{DecodeError, RowError};
@@ -176,7 +177,7 @@ impl Decoder {
         if let Some(token) = reached {
             let position = self.position(token)?;
             self.after = Some(position.clone());
-            out.progress(Progress::Stream(Position::Mongodb(position)));
+            out.progress(Progress::Stream(Position::Mongodb(position), SchemaHistory::default()));
         }
         Ok(())
     }
@@ -435,7 +436,10 @@ impl Decode for Decoder {
                 let position = rows.end(&mut context)?;
                 self.snapshot = None;
                 self.after = Some(position.clone());
-                out.progress(Progress::SnapshotComplete(Position::Mongodb(position)));
+                out.progress(Progress::SnapshotComplete(
+                    Position::Mongodb(position),
+                    SchemaHistory::default(),
+                ));
                 Ok(())
             }
         }

@@ -33,6 +33,7 @@ use super::stream::{self, Proven};
 use crate::config::{MongodbConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
+use crate::schema::history::SchemaHistory;
 use crate::sources::{BoxError, Source, SourceFuture, Started};
 
 /// `ChangeStreamFatalError`: the event of the token is not where it should be.
@@ -308,6 +309,7 @@ impl MongodbSource {
             identity: known(identity, old),
             snapshot,
             position: Position::Mongodb(position),
+            schemas: SchemaHistory::default(),
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),

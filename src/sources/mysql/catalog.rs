@@ -6,7 +6,11 @@
 //! match has no default. Reading the rows of the queries is pure, so that real servers' answers
 //! can be tests.
 
+use serde::{Deserialize, Serialize};
+
+use crate::offsets::position::BinlogFile;
 use crate::sources::BoxError;
+use crate::sources::mysql::ddl::TableModel;
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::sql::{self, Row};
 use crate::sources::mysql::types::MysqlType;
@@ -19,6 +23,23 @@ pub trait Catalog: Send {
     /// # Errors
     /// When the server cannot be asked, or says what cannot be understood.
     fn table(&mut self, database: &str, table: &str) -> Result<Option<TableFacts>, BoxError>;
+
+    /// The definition of a table, if it is the one that was in force behind `since`, a place in the
+    /// log. A catalogue that cannot look into the log proves nothing.
+    ///
+    /// # Errors
+    /// As [`Self::table`].
+    fn definition(&mut self, _: &TableName, _: &BinlogFile) -> Result<Reread, BoxError> {
+        Ok(Reread::Unproven("there is no log to look into".to_owned()))
+    }
+}
+
+/// What the catalogue says of a table as of a place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reread {
+    Proven(Box<TableModel>),
+    /// Why it cannot be relied on.
+    Unproven(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +60,7 @@ pub struct TableFacts {
 }
 
 /// A table as the list of all tables has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
     pub database: String,
     pub table: String,
@@ -54,10 +75,13 @@ pub struct ColumnFacts {
     pub declared: String,
     pub nullable: bool,
     pub default: DefaultText,
+    /// Of texts, ENUM and SET, by its name.
+    pub charset: Option<String>,
 }
 
 /// `information_schema.columns.column_default`, with what tells how it is to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DefaultText {
     None,
     /// The value itself (MySQL).
@@ -71,7 +95,7 @@ pub enum DefaultText {
 #[must_use]
 pub fn columns_query(database: &str, table: &str) -> String {
     format!(
-        "SELECT column_name, column_type, is_nullable, column_default, extra \
+        "SELECT column_name, column_type, is_nullable, column_default, extra, character_set_name \
         FROM information_schema.columns WHERE table_schema = {} AND table_name = {} \
         ORDER BY ordinal_position",
         sql::quote_literal(database),
@@ -159,7 +183,8 @@ pub fn columns(rows: &[Row], flavor: Flavor) -> Result<Vec<ColumnFacts>, Catalog
 }
 
 fn column(row: &Row, flavor: Flavor) -> Result<ColumnFacts, CatalogError> {
-    let [Some(name), Some(declared), Some(nullable), default, extra] = row.as_slice() else {
+    let [Some(name), Some(declared), Some(nullable), default, extra, rest @ ..] = row.as_slice()
+    else {
         return Err(CatalogError("a column without name, type or nullability"));
     };
     let extra = extra.as_deref().unwrap_or_default().to_ascii_uppercase();
@@ -176,6 +201,7 @@ fn column(row: &Row, flavor: Flavor) -> Result<ColumnFacts, CatalogError> {
             Some(text) if !generated => DefaultText::Value(text.clone()),
             Some(_) | None => DefaultText::None,
         },
+        charset: rest.first().cloned().flatten(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The questions of [`super::catalog`], asked over a connection.
 
 use crate::config::TableFilter;
-use crate::sources::mysql::catalog::{self, CatalogError, TableFacts, TableName};
+use crate::sources::mysql::catalog::{self, TableFacts, TableName};
 use crate::sources::mysql::connection::MyConnection;
 use crate::sources::mysql::error::SourceError;
 
@@ -71,7 +71,7 @@ pub async fn facts(
     }))
 }
 
-fn misread(connection: &MyConnection, error: &CatalogError) -> SourceError {
+pub(super) fn misread(connection: &MyConnection, error: &impl std::fmt::Display) -> SourceError {
     let (endpoint, detail) = (connection.endpoint().to_owned(), error.to_string());
     SourceError::Protocol { endpoint, detail }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::disposition::{Diagnose, Disposition};
+use crate::offsets::position::BinlogFile;
 use crate::sources::BoxError;
-use crate::sources::mysql::catalog::{Catalog, TableFacts};
+use crate::sources::mysql::catalog::{Catalog, Reread, TableFacts, TableName};
 use crate::sources::mysql::catalog_query;
 use crate::sources::mysql::connection::MyConnection;
 use crate::sources::mysql::error::SourceError;
+use crate::sources::mysql::reread;
 use crate::sources::mysql::settings::ConnectSettings;
 
 /// A transaction is in the log before its commit is seen by others (`MYSQL_BIN_LOG::ordered_commit`
@@ -32,10 +34,28 @@ impl CatalogReader {
         Self { runtime, settings, connection: None }
     }
 
-    fn ask_once(&mut self, database: &str, table: &str) -> Result<Option<TableFacts>, SourceError> {
+    /// Asks, and asks once more over a new connection when the old one, idle for hours maybe,
+    /// turns out to be gone.
+    fn ask<T>(
+        &mut self,
+        question: impl AsyncFn(&mut MyConnection) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let was_connected = self.connection.is_some();
+        match self.ask_once(&question) {
+            Err(error) if was_connected && error.disposition() == Disposition::Reconnect => {
+                self.ask_once(&question)
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask_once<T>(
+        &mut self,
+        question: &impl AsyncFn(&mut MyConnection) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
         let connection = self.connection.take();
         let settings = &self.settings;
-        let (connection, facts) = self.runtime.block_on(async move {
+        let (connection, answer) = self.runtime.block_on(async move {
             let mut connection = match connection {
                 Some(connection) => connection,
                 None => {
@@ -44,36 +64,31 @@ impl CatalogReader {
                     connection
                 }
             };
-            let facts = catalog_query::facts(&mut connection, database, table).await?;
-            Ok::<_, SourceError>((connection, facts))
+            let answer = question(&mut connection).await?;
+            Ok::<_, SourceError>((connection, answer))
         })?;
         self.connection = Some(connection);
-        Ok(facts)
+        Ok(answer)
     }
 }
 
 impl Catalog for CatalogReader {
     fn table(&mut self, database: &str, table: &str) -> Result<Option<TableFacts>, BoxError> {
+        let facts = async |connection: &mut MyConnection| {
+            catalog_query::facts(connection, database, table).await
+        };
         for wait in NOT_YET {
-            if let Some(facts) = self.ask(database, table)? {
+            if let Some(facts) = self.ask(facts)? {
                 return Ok(Some(facts));
             }
             std::thread::sleep(wait);
         }
-        self.ask(database, table)
+        Ok(self.ask(facts)?)
     }
-}
 
-impl CatalogReader {
-    /// Asks, and asks once more over a new connection when the old one, idle for hours maybe,
-    /// turns out to be gone.
-    fn ask(&mut self, database: &str, table: &str) -> Result<Option<TableFacts>, BoxError> {
-        let was_connected = self.connection.is_some();
-        match self.ask_once(database, table) {
-            Err(error) if was_connected && error.disposition() == Disposition::Reconnect => {
-                Ok(self.ask_once(database, table)?)
-            }
-            answer => Ok(answer?),
-        }
+    fn definition(&mut self, name: &TableName, since: &BinlogFile) -> Result<Reread, BoxError> {
+        let asked =
+            async |connection: &mut MyConnection| reread::definition(connection, name, since).await;
+        Ok(self.ask(asked)?)
     }
 }

@@ -27,7 +27,8 @@ use crate::sources::mysql::done::Done;
 use crate::sources::mysql::group::Group;
 use crate::sources::mysql::json::JsonForm;
 use crate::sources::mysql::prepared::{PREPARED_BYTES_MAX, PreparedSet};
-use crate::sources::mysql::schema_log::SchemaLog;
+use crate::sources::mysql::schema_follow::SnapshotSchemas;
+use crate::sources::mysql::schemas::Schemas;
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::source_block::SourceConstants;
 use crate::sources::mysql::table::Tables;
@@ -45,6 +46,8 @@ pub struct DecoderConfig {
     pub tinyint1: Tinyint1Mode,
     /// Put the statement behind the rows into the `source` block, where the log has it.
     pub include_query: bool,
+    /// Hand on what statements do to definitions.
+    pub include_schema_changes: bool,
     /// The checkpoint that the stream goes on from, or the snapshot's consistent point.
     pub resume_from: Position,
 }
@@ -68,7 +71,10 @@ pub trait SnapshotDecode: Send {
 /// Where the decoder's questions go.
 pub struct Collaborators {
     pub catalog: Box<dyn Catalog>,
-    pub schema_log: Box<dyn SchemaLog>,
+    /// What tables look like at the position to go on from.
+    pub schemas: Schemas,
+    /// To be said before a snapshot's rows.
+    pub announced: Option<SnapshotSchemas>,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<Box<dyn SnapshotDecode>>,
 }
@@ -80,6 +86,7 @@ pub struct Decoder {
     pub(super) filter: TableFilter,
     pub(super) json_form: JsonForm,
     pub(super) include_query: bool,
+    pub(super) include_schema_changes: bool,
     pub(super) maps: TableMaps,
     /// Where the log is: the end of the last event.
     pub(super) at: BinlogFile,
@@ -132,6 +139,7 @@ impl Decoder {
             filter: config.filter,
             json_form: config.json_form,
             include_query: config.include_query,
+            include_schema_changes: config.include_schema_changes,
             maps: TableMaps::default(),
             at,
             begun: 0,
@@ -241,7 +249,8 @@ impl Decoder {
     }
 
     pub(super) fn report(&self, out: &mut dyn ChangeHandler) {
-        out.progress(Progress::Stream(self.position()));
+        let schemas = self.with.schemas.history().clone();
+        out.progress(Progress::Stream(self.position(), schemas));
     }
 }
 
@@ -263,6 +272,7 @@ impl Decode for Decoder {
         arena: &'a Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
+        self.announce_snapshot(out)?;
         let unexpected = DecodeError::Snapshot("no snapshot was announced, or it has ended");
         match (raw.stage, &mut self.with.snapshot) {
             (Stage::Stream, _) => self.stream(raw, arena, out),
@@ -273,7 +283,8 @@ impl Decode for Decoder {
             (Stage::SnapshotEnd, Some(snapshot)) => {
                 snapshot.decode(raw, arena, &mut self.tables, out)?;
                 self.with.snapshot = None;
-                out.progress(Progress::SnapshotComplete(self.position()));
+                let schemas = self.with.schemas.history().clone();
+                out.progress(Progress::SnapshotComplete(self.position(), schemas));
                 Ok(())
             }
         }

@@ -7,19 +7,14 @@ use crate::sources::mysql::binlog::gtid::{self, MariadbGtidEvent, MariadbXa, XaP
 use crate::sources::mysql::binlog::header::kind;
 use crate::sources::mysql::binlog::query::Query;
 use crate::sources::mysql::binlog::rows::{RowsKind, RowsVersion};
-use crate::sources::mysql::binlog::table_map::TableMap;
 use crate::sources::mysql::binlog::{ParseError, compressed};
 use crate::sources::mysql::decode_error::DecodeError;
 use crate::sources::mysql::decoder::{Decoder, Event};
 use crate::sources::mysql::done::{Gtid, Kept, Novelty};
 use crate::sources::mysql::group::{Ending, Fate, Group};
-use crate::sources::mysql::plan::Plan;
 use crate::sources::mysql::prepared::xid_name;
-use crate::sources::mysql::row_count::RowCounter;
-use crate::sources::mysql::schema_log::Ddl;
 use crate::sources::mysql::source_block::{Place, marker, slots};
 use crate::sources::mysql::statement::{Statement, Target};
-use crate::sources::mysql::table_maps::Relation;
 use crate::sources::{BoxError, ChangeHandler};
 
 type Out<'o> = &'o mut dyn ChangeHandler;
@@ -257,7 +252,7 @@ impl Decoder {
             }
             Statement::Empty(target) => {
                 self.truncate(target, &query, event, out)?;
-                self.ddl(&query, event, out)?;
+                self.maps.mark_stale();
                 self.statement_done(out);
             }
             Statement::Ddl => {
@@ -308,22 +303,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn ddl(&mut self, query: &Query<'_>, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
-        self.maps.mark_stale();
-        let Some(group) = &self.group else { return Ok(()) };
-        if group.fate == Fate::Skip {
-            return Ok(());
-        }
-        let ddl = Ddl {
-            database: query.database,
-            text: query.text,
-            collation: query.client_collation,
-            place: place(group, &self.at.name, event, 0),
-            transaction: &group.name,
-        };
-        self.with.schema_log.ddl(&ddl, out)
-    }
-
     fn may_be_captured(&self, target: Option<Target<'_>>, default_database: &str) -> bool {
         let Some(target) = target else { return true };
         let (database, table) = target.names(default_database);
@@ -367,23 +346,6 @@ impl Decoder {
             Fate::Prepare => Ok(self.prepared.keep(event.whole, event.offset)?),
             Fate::Stream => self.learn(event),
         }
-    }
-
-    pub(super) fn learn(&mut self, event: Event<'_>) -> Result<(), BoxError> {
-        let (filter, tables, form) = (&self.filter, &mut self.tables, self.json_form);
-        let (flavor, catalog) = (self.flavor, &mut *self.with.catalog);
-        let made = self.maps.map(event.body, |map| {
-            let map = TableMap::parse(map, flavor)?;
-            if !filter.matches(map.database, map.table) {
-                return Ok(Relation::Filtered(RowCounter::of(&map)));
-            }
-            let plan = Plan::of(&map, form, tables, catalog).map_err(MapError::Plan)?;
-            Ok(Relation::Captured(plan))
-        });
-        made.map_err(|error| match error {
-            MapError::Parse(source) => self.malformed(source).into(),
-            MapError::Plan(error) => error,
-        })
     }
 
     fn xa_prepare(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
@@ -436,17 +398,6 @@ impl Decoder {
 enum Decision {
     Commit,
     Rollback,
-}
-
-enum MapError {
-    Parse(ParseError),
-    Plan(BoxError),
-}
-
-impl From<ParseError> for MapError {
-    fn from(error: ParseError) -> Self {
-        Self::Parse(error)
-    }
 }
 
 /// Where a change stands.

@@ -10,6 +10,11 @@
 //! versions. [`text`] reads values as the servers print them, and [`source_block`] says where a
 //! change comes from.
 //!
+//! Where the log does not name the columns of its rows, [`schemas`] follows the statements that
+//! define tables ([`ddl`]) from [`definitions`] on, `believe` holds each table map against it, and
+//! `reread` asks the catalogue where it does not know. [`schema_follow`] is where the decoder meets
+//! them, and tells of statements.
+//!
 //! The stream, in reading order: [`decoder`] follows the log, by what each event does (`follow`,
 //! `rows_follow`), one transaction (`group`) at a time; `done` is what of it needs no repeating and
 //! `prepared` what waits for a decision. [`binlog`] reads the events; a `plan` reads the rows, with
@@ -21,10 +26,12 @@ pub mod source;
 
 pub mod binlog;
 pub mod charset;
+pub mod ddl;
 pub mod decode_error;
 pub mod decoder;
 pub mod json;
-pub mod schema_log;
+pub mod schema_follow;
+pub mod schemas;
 
 pub mod connection;
 pub mod dump;
@@ -48,6 +55,7 @@ pub mod catalog;
 pub mod catalog_query;
 pub mod catalog_reader;
 pub mod defaults;
+pub mod definitions;
 pub mod select;
 pub mod source_block;
 pub mod table;
@@ -56,10 +64,12 @@ pub mod text;
 pub mod types;
 
 mod auth;
+mod believe;
 mod handshake;
 mod hints;
 mod inspect;
 mod places;
+mod reread;
 mod scramble;
 mod stream;
 mod transactions;

@@ -25,6 +25,7 @@ use crate::config::TableFilter;
 use crate::sources::mysql::catalog::TableFacts;
 use crate::sources::mysql::catalog_query;
 use crate::sources::mysql::connection::MyConnection;
+use crate::sources::mysql::definitions::{self, Definitions};
 use crate::sources::mysql::error::SourceError;
 use crate::sources::mysql::log_point::{self, LogPoint};
 use crate::sources::mysql::settings::{ConnectSettings, Flavor};
@@ -74,6 +75,8 @@ pub struct Moment {
     pub read_at_us: i64,
     /// By name.
     pub tables: Vec<TableFacts>,
+    /// The same tables, as statements define them.
+    pub definitions: Definitions,
     /// Each in a transaction with the same view.
     pub(super) readers: Vec<MyConnection>,
     /// Holds read locks on the tables without transactions, which no view shows as they were.
@@ -93,26 +96,48 @@ pub async fn find(settings: &MomentSettings) -> Result<Moment, SnapshotError> {
     Err(SnapshotError::Restless { attempts: ATTEMPTS_MAX })
 }
 
+/// The log's present end, and how tables are defined there.
+///
+/// # Errors
+/// When the server cannot be asked, or tables are altered all the time.
+pub async fn end_of_log(
+    connection: &mut MyConnection,
+    filter: &TableFilter,
+) -> Result<(LogPoint, Definitions), SnapshotError> {
+    catalog_query::show_generated_keys(connection).await?;
+    for _ in 0..ATTEMPTS_MAX {
+        let tables = captured(connection, filter).await?;
+        let definitions = definitions::read(connection, &tables).await?;
+        let point = log_point::read(connection).await?;
+        if same(&tables, &captured(connection, filter).await?) {
+            return Ok((point, definitions));
+        }
+    }
+    Err(SnapshotError::Restless { attempts: ATTEMPTS_MAX })
+}
+
 /// `None` where definitions changed meanwhile.
 async fn attempt(settings: &MomentSettings) -> Result<Option<Moment>, SnapshotError> {
     let mut side = MyConnection::connect(&settings.connect).await?;
     catalog_query::show_generated_keys(&mut side).await?;
-    let tables = definitions(&mut side, &settings.tables).await?;
+    let tables = captured(&mut side, &settings.tables).await?;
     for facts in &tables {
         if let Some(column) = facts.columns.iter().find(|column| column.data_type.is_none()) {
             return Err(TableError::unknown_type(facts, column).into());
         }
     }
+    // Between the two looks at the tables, as the moment is.
+    let definitions = definitions::read(&mut side, &tables).await?;
     let mut connections = Connections::open(settings, &tables).await?;
     let point = match lock(&settings.connect).await? {
         Some(locker) => under_lock(locker, &tables, &mut connections).await?,
         None => without_lock(settings, &tables, &mut connections).await?,
     };
     let read_at_us = clock(&mut side).await?;
-    let unchanged = same(&tables, &definitions(&mut side, &settings.tables).await?);
+    let unchanged = same(&tables, &captured(&mut side, &settings.tables).await?);
     side.close().await;
     let Connections { readers, locked } = connections;
-    Ok(unchanged.then_some(Moment { point, read_at_us, tables, readers, locked }))
+    Ok(unchanged.then_some(Moment { point, read_at_us, tables, definitions, readers, locked }))
 }
 
 /// Made before the lock, which is not to wait for logins.
@@ -251,7 +276,7 @@ async fn begin(reader: &mut MyConnection) -> Result<(), SourceError> {
 }
 
 /// Every captured table, as it is defined now.
-async fn definitions(
+async fn captured(
     connection: &mut MyConnection,
     filter: &TableFilter,
 ) -> Result<Vec<TableFacts>, SourceError> {
@@ -302,6 +327,7 @@ mod tests {
             declared: declared.to_owned(),
             nullable: true,
             default: DefaultText::None,
+            charset: None,
         };
         TableFacts {
             database: "d".to_owned(),

@@ -214,6 +214,7 @@ mod tests {
             log_end: LogEnd { file: "binlog.000002".to_owned(), position: 157 },
             row_image: RowImage::Full,
             lower_case_table_names: 0,
+            explicit_timestamps: true,
         }
     }
 

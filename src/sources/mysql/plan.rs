@@ -7,8 +7,9 @@ use bumpalo::Bump;
 use crate::schema::Table;
 use crate::sources::BoxError;
 use crate::sources::mysql::binlog::table_map::{MapColumn, TableMap, column_type};
-use crate::sources::mysql::catalog::Catalog;
+use crate::sources::mysql::catalog::{Catalog, TableFacts};
 use crate::sources::mysql::charset::Charset;
+use crate::sources::mysql::ddl::{ColumnModel, TableModel};
 use crate::sources::mysql::decode_error::DecodeError;
 use crate::sources::mysql::json::JsonForm;
 use crate::sources::mysql::reading::Reading;
@@ -46,13 +47,15 @@ impl Plan {
         self.table.columns.get(index).map_or("?", |column| column.name.as_str())
     }
 
+    /// Of a map that names its columns, itself or by what is believed of its table.
+    ///
     /// # Errors
     /// When the map does not tell enough, or the catalogue cannot be asked.
     pub(crate) fn of(
         map: &TableMap<'_>,
         form: JsonForm,
         tables: &mut Tables,
-        catalog: &mut dyn Catalog,
+        (believed, catalog): (Option<&TableModel>, &mut dyn Catalog),
     ) -> Result<Self, BoxError> {
         let name = format!("{}.{}", map.database, map.table);
         let cannot = |column: &MapColumn<'_>, index: usize, what| DecodeError::Column {
@@ -63,7 +66,9 @@ impl Plan {
         let arena = Bump::new();
         let mut columns = Vec::with_capacity(map.columns.len());
         for (index, column) in map.columns.iter().enumerate() {
-            let wire = wire_column(column, &arena).map_err(|what| cannot(column, index, what))?;
+            let believed = believed.and_then(|model| model.columns.get(index));
+            let wire = wire_column(column, believed, &arena);
+            let wire = wire.map_err(|what| cannot(column, index, what))?;
             columns.push(wire);
         }
         // A prefix that is the key of an index is not the key of a record: the whole column is.
@@ -74,7 +79,13 @@ impl Plan {
             columns: &columns,
             primary_key: &primary_key,
         };
-        let described = tables.of_table_map(&wire, catalog)?;
+        let described = match believed {
+            Some(model) => {
+                let facts = model.facts(map.database, map.table);
+                tables.of_table_map(&wire, &mut Answer(facts))?
+            }
+            None => tables.of_table_map(&wire, catalog)?,
+        };
         let mut plan = Vec::with_capacity(columns.len());
         let types = map.columns.iter().zip(&described.types);
         for (index, (column, data_type)) in types.enumerate() {
@@ -89,17 +100,30 @@ impl Plan {
     }
 }
 
+/// The belief in the catalogue's place.
+struct Answer(TableFacts);
+
+impl Catalog for Answer {
+    fn table(&mut self, _: &str, _: &str) -> Result<Option<TableFacts>, BoxError> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
 fn wire_column<'a>(
     column: &MapColumn<'a>,
+    believed: Option<&ColumnModel>,
     arena: &'a Bump,
 ) -> Result<WireColumn<'a>, &'static str> {
     let name = column.name.ok_or("the log does not tell its name")?;
-    let labels: &[&str] = match &column.labels {
-        Some(labels) => texts(labels, column, arena)?,
-        None if matches!(column.column_type, column_type::ENUM | column_type::SET) => {
+    let labels: &[&str] = match (&column.labels, believed) {
+        (Some(labels), _) => texts(labels, column, arena)?,
+        (None, Some(believed)) => arena.alloc_slice_fill_iter(
+            believed.data_type.labels.iter().map(|label| &*arena.alloc_str(label)),
+        ),
+        (None, None) if matches!(column.column_type, column_type::ENUM | column_type::SET) => {
             return Err("the log does not tell its labels");
         }
-        None => &[],
+        (None, None) => &[],
     };
     let (code, metadata) = column.wire;
     let data_type = WireType {

@@ -47,6 +47,8 @@ pub struct ServerFacts {
     pub row_image: RowImage,
     /// 0: names of tables are as they were written. 1: they are in lower case. 2: both.
     pub lower_case_table_names: u32,
+    /// `explicit_defaults_for_timestamp`
+    pub explicit_timestamps: bool,
 }
 
 /// Where the next transaction will be.
@@ -93,6 +95,7 @@ pub async fn server(connection: &mut MyConnection) -> Result<ServerFacts, Source
         log_end,
         row_image: variables.row_image(),
         lower_case_table_names: variables.number("lower_case_table_names")?,
+        explicit_timestamps: variables.is_on("explicit_defaults_for_timestamp"),
     })
 }
 
@@ -124,7 +127,7 @@ impl Variables {
         const SQL: &str = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('log_bin', \
             'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'gtid_mode', 'server_id', \
             'server_uuid', 'binlog_expire_logs_seconds', 'log_replica_updates', \
-            'log_slave_updates', 'lower_case_table_names')";
+            'log_slave_updates', 'lower_case_table_names', 'explicit_defaults_for_timestamp')";
         let rows = connection.query("read the server's settings", SQL).await?;
         let endpoint = connection.endpoint().to_owned();
         let mut values = HashMap::new();
@@ -169,7 +172,6 @@ impl Variables {
         if self.values.contains_key("binlog_format") {
             self.check_is("binlog_format", "ROW", flavor)?;
         }
-        self.check_is("binlog_row_metadata", "FULL", flavor)?;
         // "With server_id = 0, a source refuses connections from any replicas" (manual, 19.1.6).
         if self.text("server_id") == "0" {
             return Err(self.setting("server_id", "1", flavor));
@@ -207,6 +209,20 @@ impl Variables {
                 binlog_row_image = found,
                 mend = sql,
                 "columns that a change did not touch are not in the log, and go out as unavailable"
+            );
+        }
+        let metadata = self.text("binlog_row_metadata");
+        if !metadata.eq_ignore_ascii_case("FULL") {
+            let sql = match flavor {
+                Flavor::Mysql => "SET PERSIST binlog_row_metadata = FULL;",
+                Flavor::Mariadb => "SET GLOBAL binlog_row_metadata = FULL;",
+            };
+            tracing::warn!(
+                endpoint,
+                binlog_row_metadata = metadata,
+                mend = sql,
+                "the log does not name the columns of its rows: they are followed by the statements \
+                 that define tables; FULL is better"
             );
         }
         // 0 means that nothing is ever thrown away.
@@ -360,8 +376,6 @@ mod tests {
             ("log_bin", "OFF", "its binary log is switched off"),
             ("binlog_format", "MIXED", "binlog_format is `MIXED`, capture needs `ROW`"),
             ("binlog_format", "STATEMENT", "binlog_format is `STATEMENT`, capture needs `ROW`"),
-            ("binlog_row_metadata", "MINIMAL", "is `MINIMAL`, capture needs `FULL`"),
-            ("binlog_row_metadata", "NO_LOG", "is `NO_LOG`, capture needs `FULL`"),
             ("server_id", "0", "server_id is `0`, capture needs `1`"),
         ] {
             let error = variables(&[(name, value)]).check(Flavor::Mysql).unwrap_err();
@@ -374,8 +388,14 @@ mod tests {
         let mut variables = variables(&[]);
         variables.values.remove("binlog_format");
         assert!(variables.check(Flavor::Mysql).is_ok());
-        variables.values.remove("binlog_row_metadata");
-        assert!(variables.check(Flavor::Mysql).is_err());
+    }
+
+    #[test]
+    fn a_log_that_does_not_name_columns_is_followed_by_statements() {
+        for value in ["MINIMAL", "NO_LOG"] {
+            let variables = variables(&[("binlog_row_metadata", value)]);
+            assert!(variables.check(Flavor::Mysql).is_ok(), "{value}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod tests {
             declared: declared.to_owned(),
             nullable: true,
             default: DefaultText::None,
+            charset: None,
         }
     }
 

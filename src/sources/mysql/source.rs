@@ -25,12 +25,12 @@ use super::dump::{self, DumpSettings, StartPoint};
 use super::error::SourceError;
 use super::json::JsonForm;
 use super::lineage;
-use super::log_point;
 use super::moment::{self, MomentSettings};
 use super::places::{self, Numbering};
 use super::preflight::{self, ServerFacts};
 use super::replicas;
-use super::schema_log::NoSchemaLog;
+use super::schema_follow::SnapshotSchemas;
+use super::schemas::{SchemaHistoryError, SchemaSettings, Schemas};
 use super::session::{After, LaterStream, MysqlSession, Phase, StreamPhase};
 use super::settings::{ConnectSettings, Flavor};
 use super::snapshot_rows::{SnapshotDecoder, SnapshotFacts, SnapshotRows};
@@ -39,6 +39,7 @@ use super::undecided;
 use crate::config::{MysqlConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::Position;
 use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
+use crate::schema::history::SchemaHistory;
 use crate::sources::{BoxError, Source, SourceFuture, Started};
 
 pub struct MysqlSource {
@@ -90,6 +91,9 @@ struct Plan {
     state: SnapshotState,
     phase: Phase,
     snapshot: Option<SnapshotFacts>,
+    /// As of `from`.
+    schemas: Schemas,
+    announced: Option<SnapshotSchemas>,
 }
 
 impl MysqlSource {
@@ -99,7 +103,9 @@ impl MysqlSource {
         if let (SnapshotMode::InitialOnly, Some(reached)) = (self.snapshot.mode, reached) {
             places::check_flavor(&reached.position, self.flavor)?;
             let (from, state) = (reached.position.clone(), reached.snapshot);
-            let plan = Plan { from, state, phase: Phase::Nothing, snapshot: None };
+            let schemas = self.restored(&server.facts, reached)?;
+            let (phase, snapshot, announced) = (Phase::Nothing, None, None);
+            let plan = Plan { from, state, phase, snapshot, schemas, announced };
             let facts = server.facts.clone();
             server.connection.close().await;
             return self.started(&facts, checkpoint, plan);
@@ -116,10 +122,18 @@ impl MysqlSource {
         let plan = match (past, reached, self.snapshot.mode) {
             (Some((from, start)), Some(reached), _) => {
                 tracing::info!(position = %from, "resuming");
-                Plan { from, state: reached.snapshot, phase: stream(server, start), snapshot: None }
+                let schemas = self.restored(&server.facts, reached)?;
+                let (state, phase) = (reached.snapshot, stream(server, start));
+                Plan { from, state, phase, snapshot: None, schemas, announced: None }
             }
             (_, _, SnapshotMode::NoData) => self.at_the_end(server).await?,
             (past, _, SnapshotMode::Initial | SnapshotMode::InitialOnly) => {
+                let past = match (past, checkpoint) {
+                    (Some((from, start)), Some(checkpoint)) => {
+                        Some((from, start, self.restored(&server.facts, checkpoint)?))
+                    }
+                    _ => None,
+                };
                 self.with_snapshot(server, past).await?
             }
         };
@@ -135,7 +149,29 @@ impl MysqlSource {
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
         let end = places::position(&places::log_end(&server.facts), &server.facts, numbering)?;
         server.connection.close().await;
-        Ok(self.checkpoint(&server.facts, None, end, SnapshotState::Intended))
+        Ok(self.checkpoint(
+            &server.facts,
+            None,
+            end,
+            (SnapshotState::Intended, SchemaHistory::default()),
+        ))
+    }
+
+    fn schema_settings(&self, facts: &ServerFacts) -> SchemaSettings {
+        SchemaSettings {
+            flavor: self.flavor,
+            filter: self.config.tables.clone(),
+            lower_case: facts.lower_case_table_names == 1,
+            explicit_timestamps: facts.explicit_timestamps,
+        }
+    }
+
+    fn restored(
+        &self,
+        facts: &ServerFacts,
+        checkpoint: &Checkpoint,
+    ) -> Result<Schemas, SchemaHistoryError> {
+        Schemas::restore(self.schema_settings(facts), &checkpoint.schemas)
     }
 
     async fn connect(&self) -> Result<Server, SourceError> {
@@ -192,9 +228,12 @@ impl MysqlSource {
     }
 
     /// `no_data`: the log's present end.
-    async fn at_the_end(&self, mut server: Server) -> Result<Plan, SourceError> {
+    async fn at_the_end(&self, mut server: Server) -> Result<Plan, BoxError> {
         let earlier = undecided::place(&mut server.connection).await?;
-        let point = log_point::read(&mut server.connection).await?;
+        let found = moment::end_of_log(&mut server.connection, &self.config.tables).await?;
+        let (point, definitions) = found;
+        let settings = self.schema_settings(&server.facts);
+        let schemas = Schemas::of_definitions(settings, &definitions);
         let numbering = places::numbering(self.flavor, &self.config, &server.facts)?;
         let earlier = places::position(&earlier, &server.facts, numbering)?;
         let at = places::position(&point, &server.facts, numbering)?;
@@ -206,6 +245,8 @@ impl MysqlSource {
             state: SnapshotState::Skipped,
             phase: stream(server, start),
             snapshot: None,
+            schemas,
+            announced: None,
         })
     }
 
@@ -214,7 +255,7 @@ impl MysqlSource {
     async fn with_snapshot(
         &self,
         server: Server,
-        past: Option<(Position, StartPoint)>,
+        past: Option<(Position, StartPoint, Schemas)>,
     ) -> Result<Plan, BoxError> {
         let Server { mut connection, facts, dump } = server;
         let earlier = undecided::place(&mut connection).await?;
@@ -231,26 +272,34 @@ impl MysqlSource {
         let numbering = places::numbering(self.flavor, &self.config, &facts)?;
         let at = places::position(&moment.point, &facts, numbering)?;
         let at = places::reading_from(at, &places::position(&earlier, &facts, numbering)?);
-        let (from, start) = match past {
-            Some((from, start)) if self.snapshot.mode == SnapshotMode::Initial => {
+        let (from, start, schemas) = match past {
+            // What was believed there, not what is now.
+            Some((from, start, schemas)) if self.snapshot.mode == SnapshotMode::Initial => {
                 tracing::warn!(
                     position = %from,
                     "the snapshot was interrupted and begins again; the changes since it first \
                      began follow it"
                 );
-                (from, start)
+                (from, start, schemas)
             }
             interrupted => {
                 if interrupted.is_some() {
                     tracing::warn!("the snapshot was interrupted and begins again");
                 }
                 let (start, _) = places::start_point(&at);
-                (at, start)
+                let settings = self.schema_settings(&facts);
+                (at, start, Schemas::of_definitions(settings, &moment.definitions))
             }
         };
         let snapshot = SnapshotFacts {
             tables: moment.tables.clone(),
             point: moment.point.clone(),
+            read_at_us: moment.read_at_us,
+        };
+        let announced = SnapshotSchemas {
+            definitions: moment.definitions.clone(),
+            file: moment.point.file.clone(),
+            offset: moment.point.offset,
             read_at_us: moment.read_at_us,
         };
         let after = match self.snapshot.mode {
@@ -260,7 +309,9 @@ impl MysqlSource {
             }
         };
         let phase = Phase::Snapshot(Box::new(moment), after);
-        Ok(Plan { from, state: SnapshotState::Running, phase, snapshot: Some(snapshot) })
+        let (state, snapshot, announced) =
+            (SnapshotState::Running, Some(snapshot), Some(announced));
+        Ok(Plan { from, state, phase, snapshot, schemas, announced })
     }
 
     /// The checkpoint of this run's beginning. The rest of an old one lives on.
@@ -269,13 +320,14 @@ impl MysqlSource {
         facts: &ServerFacts,
         old: Option<&Checkpoint>,
         position: Position,
-        snapshot: SnapshotState,
+        (snapshot, schemas): (SnapshotState, SchemaHistory),
     ) -> Checkpoint {
         Checkpoint {
             pipeline: self.pipeline.clone(),
             identity: identity(self.flavor, facts),
             snapshot,
             position,
+            schemas,
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -288,7 +340,7 @@ impl MysqlSource {
         old: Option<&Checkpoint>,
         plan: Plan,
     ) -> Result<Started, BoxError> {
-        let Plan { from, state, phase, snapshot } = plan;
+        let Plan { from, state, phase, snapshot, schemas, announced } = plan;
         let config = DecoderConfig {
             source: SourceConstants {
                 version: env!("CARGO_PKG_VERSION"),
@@ -299,6 +351,7 @@ impl MysqlSource {
             json_form: JsonForm::default(),
             tinyint1: self.config.tinyint1,
             include_query: false,
+            include_schema_changes: self.config.include_schema_changes,
             resume_from: from.clone(),
         };
         // In the position's own terms: a log that is followed by file ends at a place in a file.
@@ -311,13 +364,15 @@ impl MysqlSource {
             Box::new(SnapshotDecoder::new(SnapshotRows::new(facts, &server)))
         });
         let settings = ConnectSettings::of(self.flavor, &self.config);
+        let history = schemas.history().clone();
         let collaborators = Collaborators {
             catalog: Box::new(CatalogReader::new(Handle::current(), settings)),
-            schema_log: Box::new(NoSchemaLog),
+            schemas,
+            announced,
             snapshot,
         };
         Ok(Started {
-            checkpoint: self.checkpoint(facts, old, from, state),
+            checkpoint: self.checkpoint(facts, old, from, (state, history)),
             session: Box::new(MysqlSession::new(phase)),
             decoder: Box::new(Decoder::new(config, collaborators)?),
             log_end,

@@ -36,7 +36,7 @@ pub struct SourceConstants {
 
 impl SourceConstants {
     #[must_use]
-    pub fn layout(&self, database: &str, table: &str) -> Arc<SourceLayout> {
+    pub fn layout(&self, database: &str, table: Option<&str>) -> Arc<SourceLayout> {
         let required = |name, kind, value| SourceField { name, kind, optional: false, value };
         let optional = |name, kind, value| SourceField { name, kind, optional: true, value };
         let text = |text: &str| SourceFieldValue::Constant(OwnedValue::Text(text.to_owned()));
@@ -55,10 +55,10 @@ impl SourceConstants {
             required("ts_ms", int64, slot(TS_MS)),
             optional("snapshot", SourceFieldKind::Snapshot, slot(SNAPSHOT)),
             required("db", string, text(database)),
-            optional("sequence", string, null),
+            optional("sequence", string, null.clone()),
             optional("ts_us", int64, slot(TS_US)),
             optional("ts_ns", int64, slot(TS_NS)),
-            optional("table", string, text(table)),
+            optional("table", string, table.map_or_else(|| null.clone(), text)),
             required("server_id", int64, slot(SERVER_ID)),
             optional("gtid", string, slot(GTID)),
             required("file", string, slot(FILE)),
@@ -130,7 +130,7 @@ mod tests {
             flavor: Flavor::Mysql,
             topic_prefix: "p".to_owned(),
         };
-        let layout = constants.layout("shop", "t");
+        let layout = constants.layout("shop", Some("t"));
         let place = Place {
             ts_us: 1_795_181_349_849_809,
             snapshot: marker::NONE,
@@ -173,6 +173,6 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(layout.name, "io.debezium.connector.mysql.Source");
         let constants = SourceConstants { flavor: Flavor::Mariadb, ..constants };
-        assert_eq!(constants.layout("a", "b").name, "io.debezium.connector.mariadb.Source");
+        assert_eq!(constants.layout("a", None).name, "io.debezium.connector.mariadb.Source");
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Tinyint1Mode;
-use crate::schema::{Column, Shape, Table, TableVersion};
+use crate::schema::{Column, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::BoxError;
 use crate::sources::mysql::catalog::{Catalog, ColumnFacts, DefaultText, TableFacts};
 use crate::sources::mysql::defaults;
@@ -84,6 +84,12 @@ impl Tables {
             Tinyint1Mode::Number => data_type,
             Tinyint1Mode::Boolean => data_type.with_booleans(declared),
         }
+    }
+
+    /// The `source` block of a table, or of a database as a whole.
+    #[must_use]
+    pub fn layout(&self, database: &str, table: Option<&str>) -> Arc<SourceLayout> {
+        self.constants.layout(database, table)
     }
 
     /// A table as a snapshot reads it.
@@ -180,7 +186,7 @@ impl Tables {
             path: vec![database.to_owned(), table.to_owned()],
             columns,
             key,
-            source: self.constants.layout(database, table),
+            source: self.constants.layout(database, Some(table)),
         };
         self.settle((database.to_owned(), table.to_owned()), described, types)
     }

@@ -13,6 +13,7 @@ use crate::change::{Change, EventId, Op, Progress};
 use crate::config::{TableFilter, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::schema::Table;
+use crate::schema::history::SchemaHistory;
 use crate::sources::postgres::catalog::{Catalog, RelationFacts};
 use crate::sources::postgres::datetime::EPOCH_MICROS;
 use crate::sources::postgres::decode_error::DecodeError;
@@ -263,7 +264,7 @@ impl Decoder {
         self.last_commit = Some(end_lsn);
         self.state = State::Between;
         self.reported = end_lsn;
-        out.progress(Progress::Stream(self.position(end_lsn)));
+        out.progress(Progress::Stream(self.position(end_lsn), SchemaHistory::default()));
         Ok(())
     }
 
@@ -273,7 +274,7 @@ impl Decoder {
         match self.state {
             State::Between if end > self.reported => {
                 self.reported = end;
-                out.progress(Progress::Stream(self.position(end)));
+                out.progress(Progress::Stream(self.position(end), SchemaHistory::default()));
             }
             State::Between | State::Transaction(_) => {}
         }
@@ -411,7 +412,10 @@ impl Decode for Decoder {
                     snapshot.end(&mut context)?;
                 }
                 self.reported = self.reported.max(point);
-                out.progress(Progress::SnapshotComplete(self.position(point)));
+                out.progress(Progress::SnapshotComplete(
+                    self.position(point),
+                    SchemaHistory::default(),
+                ));
                 Ok(())
             }
         }

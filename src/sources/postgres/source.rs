@@ -488,6 +488,7 @@ impl PostgresSource {
             },
             snapshot: state.or(old.map(|old| old.snapshot)).unwrap_or(SnapshotState::Running),
             position: position(about, lsn),
+            schemas: crate::schema::history::SchemaHistory::default(),
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),

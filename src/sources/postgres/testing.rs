@@ -171,7 +171,7 @@ impl ChangeHandler for Recorder {
     }
 
     fn progress(&mut self, progress: Progress) {
-        let kind = if matches!(progress, Progress::Stream(_)) { "stream" } else { "snapshot" };
+        let kind = if matches!(progress, Progress::Stream(..)) { "stream" } else { "snapshot" };
         self.progress.push((self.changes.len(), format!("{kind} {}", progress.position())));
     }
 

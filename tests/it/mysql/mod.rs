@@ -7,6 +7,7 @@ mod chain;
 mod failover;
 mod faults;
 mod gone;
+mod history;
 mod kinds;
 mod known;
 mod literals;

@@ -99,8 +99,19 @@ pub(super) fn lines(path: &PathBuf) -> Vec<Event> {
         .collect()
 }
 
+/// Whether the process is killed once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kill {
+    BySeed,
+    Always,
+}
+
 fn one_seed(kind: Kind, seed: u64) -> (u64, u64, u64) {
-    let server = Server::shared(kind);
+    one_seed_on(Server::shared(kind), seed, Kill::BySeed)
+}
+
+pub(super) fn one_seed_on(server: &Server, seed: u64, kill: Kill) -> (u64, u64, u64) {
+    let kind = server.kind;
     let database = server.database("oracle");
     let mut workload = Workload::new(seed, server, &database);
     workload.create();
@@ -124,7 +135,7 @@ fn one_seed(kind: Kind, seed: u64) -> (u64, u64, u64) {
     }
     tailwater.ready();
     workload.run(50);
-    if seed % 4 == 3 {
+    if seed % 4 == 3 || kill == Kill::Always {
         tailwater.kill();
         workload.run(20);
         tailwater = setup.start();

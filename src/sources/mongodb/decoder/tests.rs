@@ -60,7 +60,7 @@ impl ChangeHandler for Seen {
     }
 
     fn progress(&mut self, progress: Progress) {
-        let complete = matches!(progress, Progress::SnapshotComplete(_));
+        let complete = matches!(progress, Progress::SnapshotComplete(..));
         let Position::Mongodb(position) = progress.position() else { panic!("{progress:?}") };
         let prefix = if complete { "complete " } else { "" };
         self.positions.push(format!("{prefix}{}", position.token));

@@ -13,6 +13,9 @@ pub struct Query<'a> {
     pub text: &'a [u8],
     /// `character_set_client` at the time, as the number of a collation.
     pub client_collation: Option<u16>,
+    /// `collation_server` of the session.
+    pub server_collation: Option<u16>,
+    pub sql_mode: u64,
 }
 
 impl<'a> Query<'a> {
@@ -31,29 +34,43 @@ impl<'a> Query<'a> {
         if reader.u8()? != 0 {
             return Err(ParseError::Malformed("a query event whose database does not end"));
         }
-        let client_collation = client_collation(Reader::new(variables))?;
-        Ok(Self { thread_id, database, text: reader.rest(), client_collation })
+        let mut query = Self {
+            thread_id,
+            database,
+            text: reader.rest(),
+            client_collation: None,
+            server_collation: None,
+            sql_mode: 0,
+        };
+        query.read_variables(Reader::new(variables))?;
+        Ok(query)
     }
-}
 
-/// Looks for `Q_CHARSET_CODE` (`Query_event_status_vars` in MySQL's `statement_events.h`,
-/// MariaDB's `sql/log_event.h`). Servers write it among the first, so a variable that is not known
-/// here ends the search and nothing else.
-fn client_collation(mut variables: Reader<'_>) -> Result<Option<u16>, Short> {
-    const FLAGS2: u8 = 0;
-    const SQL_MODE: u8 = 1;
-    const AUTO_INCREMENT: u8 = 3;
-    const CHARSET: u8 = 4;
-    const TIME_ZONE: u8 = 5;
-    const CATALOG_NZ: u8 = 6;
-    while !variables.is_empty() {
-        match variables.u8()? {
-            FLAGS2 | AUTO_INCREMENT => _ = variables.u32()?,
-            SQL_MODE => _ = variables.u64()?,
-            TIME_ZONE | CATALOG_NZ => _ = variables.short_bytes()?,
-            CHARSET => return variables.u16().map(Some),
-            _ => break,
+    /// `Query_event_status_vars` in MySQL's `statement_events.h`, MariaDB's `sql/log_event.h`.
+    /// Servers write what is looked for among the first, so a variable that is not known here ends
+    /// the search and nothing else.
+    fn read_variables(&mut self, mut variables: Reader<'_>) -> Result<(), Short> {
+        const FLAGS2: u8 = 0;
+        const SQL_MODE: u8 = 1;
+        const AUTO_INCREMENT: u8 = 3;
+        const CHARSET: u8 = 4;
+        const TIME_ZONE: u8 = 5;
+        const CATALOG_NZ: u8 = 6;
+        while !variables.is_empty() {
+            match variables.u8()? {
+                FLAGS2 | AUTO_INCREMENT => _ = variables.u32()?,
+                SQL_MODE => self.sql_mode = variables.u64()?,
+                TIME_ZONE | CATALOG_NZ => _ = variables.short_bytes()?,
+                CHARSET => {
+                    self.client_collation = Some(variables.u16()?);
+                    // Of the connection.
+                    variables.u16()?;
+                    self.server_collation = Some(variables.u16()?);
+                    break;
+                }
+                _ => break,
+            }
         }
+        Ok(())
     }
-    Ok(None)
 }

@@ -15,6 +15,37 @@ use encoding_rs::{DecoderResult, Encoding};
 
 use tables::{High, Run};
 
+/// The character set of a collation.
+#[must_use]
+pub fn name_of(collation: u16) -> Option<&'static str> {
+    collations::charset_name(collation)
+}
+
+/// Whether a collation is one of this character set.
+pub(crate) fn is_of(collation: u16, charset: &str) -> bool {
+    name_of(collation) == Some(normal(charset))
+}
+
+/// A collation that stands for the character set.
+pub(crate) fn some_collation(charset: &str) -> Option<u16> {
+    (1..=255).find(|&collation| is_of(collation, charset))
+}
+
+/// The most bytes that one character takes (`Maxlen` of SHOW CHARACTER SET).
+pub(crate) fn bytes_max(charset: &str) -> u32 {
+    match normal(charset) {
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => 4,
+        "utf8mb3" | "ujis" | "eucjpms" => 3,
+        "ucs2" | "big5" | "gbk" | "gb2312" | "euckr" | "sjis" | "cp932" => 2,
+        _ => 1,
+    }
+}
+
+/// `utf8` is an alias.
+fn normal(charset: &str) -> &str {
+    if charset == "utf8" { "utf8mb3" } else { charset }
+}
+
 /// How the bytes of a text are read.
 #[derive(Clone, Copy, Debug)]
 pub enum Charset {

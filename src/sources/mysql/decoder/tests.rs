@@ -1,13 +1,15 @@
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::time::Instant;
 
 use crate::change::{Before, Change};
 use crate::config::TableFilter;
 use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
+use crate::schema::history::SchemaHistory;
 use crate::sources::Undecodable;
 use crate::sources::mysql::catalog::{ColumnFacts, DefaultText, TableFacts};
 use crate::sources::mysql::places;
-use crate::sources::mysql::schema_log::NoSchemaLog;
+use crate::sources::mysql::schemas::{SchemaSettings, Schemas};
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::types::MysqlType;
 use crate::value::Value;
@@ -36,6 +38,7 @@ impl Catalog for FewFacts {
             declared: (*declared).to_owned(),
             nullable: true,
             default: DefaultText::None,
+            charset: None,
         });
         Ok(Some(TableFacts {
             database: database.to_owned(),
@@ -65,6 +68,19 @@ fn mariadb_start() -> Position {
     Position::Mariadb(MariadbPosition::new(MariadbGtidList::default(), file("binlog.000001", 4)))
 }
 
+thread_local! {
+    /// What was believed at each position that was reached.
+    static HISTORIES: RefCell<Vec<(Position, SchemaHistory)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a checkpoint at this position would have.
+fn history_at(position: &Position) -> SchemaHistory {
+    HISTORIES.with_borrow(|all| {
+        let at = all.iter().rfind(|(at, _)| at.compare(position) == Some(Ordering::Equal));
+        at.map(|(_, history)| history.clone()).unwrap_or_default()
+    })
+}
+
 fn decoder(resume_from: Position) -> Decoder {
     let flavor = match resume_from {
         Position::Mariadb(_) => Flavor::Mariadb,
@@ -76,11 +92,19 @@ fn decoder(resume_from: Position) -> Decoder {
         json_form: JsonForm::Debezium,
         tinyint1: crate::config::Tinyint1Mode::Number,
         include_query: false,
-        resume_from,
+        include_schema_changes: false,
+        resume_from: resume_from.clone(),
+    };
+    let settings = SchemaSettings {
+        flavor,
+        filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
+        lower_case: false,
+        explicit_timestamps: true,
     };
     let collaborators = Collaborators {
         catalog: Box::new(FewFacts),
-        schema_log: Box::new(NoSchemaLog),
+        schemas: Schemas::restore(settings, &history_at(&resume_from)).unwrap(),
+        announced: None,
         snapshot: None,
     };
     Decoder::new(config, collaborators).unwrap()
@@ -139,6 +163,8 @@ impl ChangeHandler for Keeper {
 
     fn progress(&mut self, progress: Progress) {
         let next = progress.position().clone();
+        let history = progress.schemas().clone();
+        HISTORIES.with_borrow_mut(|all| all.push((next.clone(), history)));
         if let Some(last) = self.progress.last() {
             assert!(last.may_advance_to(&next), "{last} to {next}");
         }

@@ -46,6 +46,7 @@ fn facts(names: &[&str]) -> SnapshotFacts {
         declared: declared.to_owned(),
         nullable: true,
         default: DefaultText::None,
+        charset: None,
     };
     let tables = names.iter().map(|name| TableFacts {
         database: "d".to_owned(),

@@ -27,6 +27,7 @@ fn column(name: &str, declared: &str, nullable: bool, default: &str) -> ColumnFa
         declared: declared.to_owned(),
         nullable,
         default: DefaultText::Value(default.to_owned()),
+        charset: None,
     }
 }
 

@@ -1,0 +1,123 @@
+//! The schema history beside a checkpoint, packed.
+//!
+//! It may be large and seldom changes, and checkpoints are small and written all the time. So a
+//! checkpoint names its history by the digest of its bytes, and the bytes are made durable before
+//! the first checkpoint that names them. A history that is gone or damaged makes the checkpoint
+//! worthless, and it is treated as damaged itself.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::schema::history::SchemaHistory;
+
+/// Of zstd: a history is text that repeats itself.
+const LEVEL: i32 = 3;
+/// Beyond any history: a hundred thousand tables have about as much.
+const TEXT_BYTES_MAX: usize = 512 << 20;
+
+/// How a checkpoint names its history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reference {
+    /// SHA-256 of the packed bytes, in hexadecimal.
+    digest: String,
+    pub(super) bytes: u64,
+}
+
+impl Reference {
+    /// For the name of a file or a key.
+    pub(super) fn name(&self) -> &str {
+        self.digest.get(..16).unwrap_or(&self.digest)
+    }
+}
+
+/// What is durable already.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    last: Option<(SchemaHistory, Option<Reference>)>,
+}
+
+impl Packer {
+    /// The reference to a history; with its bytes, where they are not known to be durable.
+    pub(super) fn pack(
+        &self,
+        history: &SchemaHistory,
+    ) -> std::io::Result<(Option<Reference>, Option<Vec<u8>>)> {
+        if let Some((last, reference)) = &self.last
+            && last.is_same(history)
+        {
+            return Ok((reference.clone(), None));
+        }
+        if history.is_empty() {
+            return Ok((None, None));
+        }
+        let bytes = zstd::bulk::compress(history.to_text().as_bytes(), LEVEL)?;
+        let reference = Reference { digest: digest(&bytes), bytes: bytes.len() as u64 };
+        Ok((Some(reference), Some(bytes)))
+    }
+
+    /// What was read or became durable.
+    pub(super) fn remember(&mut self, history: &SchemaHistory, reference: Option<Reference>) {
+        self.last = Some((history.clone(), reference));
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Unpacks what a checkpoint names; the error says what is wrong with it.
+pub(super) fn unpack(reference: &Reference, bytes: &[u8]) -> Result<SchemaHistory, String> {
+    if bytes.len() as u64 != reference.bytes || digest(bytes) != reference.digest {
+        return Err("its schema history is not the one that it names".to_owned());
+    }
+    let text = zstd::bulk::decompress(bytes, TEXT_BYTES_MAX);
+    let text = text.map_err(|error| format!("its schema history cannot be unpacked: {error}"))?;
+    let text = String::from_utf8(text).map_err(|_| "its schema history is no text".to_owned())?;
+    SchemaHistory::of_text(&text).map_err(|error| format!("its schema history: {error}"))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for byte in Sha256::digest(bytes) {
+        let written = write!(text, "{byte:02x}");
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(texts: &[(&str, &str)]) -> SchemaHistory {
+        let mut history = SchemaHistory::default();
+        texts.iter().for_each(|(name, text)| history.set(name, text));
+        history
+    }
+
+    #[test]
+    fn a_history_is_packed_once_and_read_back() {
+        let mut packer = Packer::default();
+        let first = history(&[("a", "1"), ("b", &"x".repeat(10_000))]);
+        let (reference, bytes) = packer.pack(&first).unwrap();
+        let (reference, bytes) = (reference.unwrap(), bytes.unwrap());
+        assert!(bytes.len() < 200);
+        assert_eq!(unpack(&reference, &bytes).unwrap(), first);
+        packer.remember(&first, Some(reference.clone()));
+        assert_eq!(packer.pack(&first.clone()).unwrap(), (Some(reference), None));
+        let mut second = first.clone();
+        second.set("a", "2");
+        assert!(packer.pack(&second).unwrap().1.is_some());
+        assert_eq!(packer.pack(&SchemaHistory::default()).unwrap(), (None, None));
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let (reference, bytes) = Packer::default().pack(&history(&[("a", "1")])).unwrap();
+        let (reference, mut bytes) = (reference.unwrap(), bytes.unwrap());
+        assert!(unpack(&reference, &bytes[1..]).is_err());
+        bytes[0] ^= 1;
+        assert!(unpack(&reference, &bytes).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Every captured table as the server defines it, with what else its statements depend on.
+
+use std::sync::Arc;
+
+use super::catalog::{TableFacts, TableName};
+use super::catalog_query::misread;
+use super::connection::MyConnection;
+use super::ddl::{Ddl, Dialect, Origin, TableModel};
+use super::error::SourceError;
+use super::settings::Flavor;
+use super::sql::{Columns, quote_table};
+
+const ASK: &str = "ask how tables are defined";
+/// `ER_NO_SUCH_TABLE`
+const NO_SUCH_TABLE: u16 = 1146;
+
+/// Definitions of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    pub server_charset: String,
+    pub server_collation: String,
+    pub databases: Vec<DatabaseDefinition>,
+    pub tables: Vec<Definition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseDefinition {
+    pub name: String,
+    pub charset: String,
+    pub collation: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    pub name: TableName,
+    /// As SHOW CREATE TABLE prints it.
+    pub create: String,
+    /// `None`: it cannot be told.
+    pub model: Option<Arc<TableModel>>,
+}
+
+/// The definitions of these tables, databases and the server.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn read(
+    connection: &mut MyConnection,
+    tables: &[TableFacts],
+) -> Result<Definitions, SourceError> {
+    let sql = "SELECT @@GLOBAL.character_set_server, @@GLOBAL.collation_server";
+    let row = connection.query(ASK, sql).await?.into_iter().next().unwrap_or_default();
+    let mut columns = Columns::new(connection.endpoint(), row);
+    let (server_charset, server_collation) = (columns.text()?, columns.text()?);
+    let sql = "SELECT schema_name, default_character_set_name, default_collation_name \
+        FROM information_schema.schemata WHERE schema_name NOT IN \
+        ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1";
+    let mut databases = Vec::new();
+    for row in connection.query(ASK, sql).await? {
+        let mut columns = Columns::new(connection.endpoint(), row);
+        let (name, charset, collation) = (columns.text()?, columns.text()?, columns.text()?);
+        databases.push(DatabaseDefinition { name, charset, collation });
+    }
+    let mut definitions = Vec::with_capacity(tables.len());
+    for facts in tables {
+        definitions.extend(one(connection, facts).await?);
+    }
+    Ok(Definitions { server_charset, server_collation, databases, tables: definitions })
+}
+
+/// `ER_TABLEACCESS_DENIED_ERROR`
+const DENIED: u16 = 1142;
+
+/// One table; `None` where it is gone.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn one(
+    connection: &mut MyConnection,
+    facts: &TableFacts,
+) -> Result<Option<Definition>, SourceError> {
+    let sql = format!("SHOW CREATE TABLE {}", quote_table(&facts.database, &facts.table));
+    let create = match connection.query(ASK, &sql).await {
+        Err(error) if error.has_code(NO_SUCH_TABLE) => return Ok(None),
+        // The catalogue's tables show what we have any right on; the statement asks for more.
+        Err(error) if error.has_code(DENIED) => String::new(),
+        rows => {
+            let row = rows?.into_iter().next();
+            let create = row.and_then(|row| row.into_iter().nth(1)).flatten();
+            create.ok_or_else(|| misread(connection, &"SHOW CREATE TABLE without a statement"))?
+        }
+    };
+    let name = TableName { database: facts.database.clone(), table: facts.table.clone() };
+    let model = model(facts, &create, connection.flavor()).map(Arc::new);
+    Ok(Some(Definition { name, create, model }))
+}
+
+/// The statement tells more than the catalogue's tables, and is believed where they agree.
+fn model(facts: &TableFacts, create: &str, flavor: Flavor) -> Option<TableModel> {
+    let read = match Ddl::of(create, Dialect::of(flavor)) {
+        // It always names the character set.
+        Ddl::Create(create) => create.model(None),
+        _ => None,
+    };
+    let agreed = read.filter(|model| model.agrees_with(facts)).map(|mut model| {
+        for (column, facts) in model.columns.iter_mut().zip(&facts.columns) {
+            column.default = facts.default.clone();
+            column.charset.clone_from(&facts.charset);
+        }
+        TableModel { origin: Origin::Catalog, ..model }
+    });
+    if agreed.is_none() {
+        let table = quote_table(&facts.database, &facts.table);
+        tracing::debug!(table, create, "the statement is read otherwise than the catalogue");
+    }
+    agreed.or_else(|| TableModel::of_facts(facts))
+}

@@ -1,0 +1,439 @@
+//! What tables look like at the place in the log that is being read: a belief, followed from the
+//! snapshot's moment on, statement by statement.
+//!
+//! The belief is kept as a [`SchemaHistory`], a clone of which goes with every position, so that a
+//! restart goes on with exactly what was believed there. It covers the captured tables, and of the
+//! others those that the log was seen to make: a table that is made beside another one and takes
+//! its name (what tools for online schema changes do) is known when it does.
+//!
+//! A table map is checked against the belief in every respect that it shows (`believe`).
+//! Where nothing is believed, or a statement was read that a map proves wrong, the catalogue is
+//! asked, and its answer counts only with a proof from the log that no statement changed the table
+//! between the map's place and the catalogue's (`reread`). A definition that the server
+//! itself gave and a map contradicts is a loud stop: something changed the table without the log.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TableFilter;
+use crate::disposition::{Diagnose, Disposition};
+use crate::schema::history::SchemaHistory;
+use crate::sources::BoxError;
+use crate::sources::mysql::catalog::TableName;
+use crate::sources::mysql::ddl::{
+    AlterTable, CreateTable, DatabaseCharset, Ddl, Dialect, Name, SqlMode, TableModel, Target,
+};
+use crate::sources::mysql::definitions::Definitions;
+use crate::sources::mysql::settings::Flavor;
+use crate::sources::mysql::sql::quote_table;
+
+/// Tables that are followed although they are not captured; the oldest are forgotten.
+const STRANGERS_MAX: usize = 256;
+/// Readers of a later program read this version for ever; a newer version is refused by name.
+const FORMAT: u32 = 1;
+/// The name of what is said of all tables. No table has it.
+const META: &str = "";
+
+/// What does not change while a process runs.
+#[derive(Clone, Debug)]
+pub struct SchemaSettings {
+    pub flavor: Flavor,
+    pub filter: TableFilter,
+    /// `lower_case_table_names = 1`: the server keeps names in lower case, whatever was written.
+    pub lower_case: bool,
+    /// `explicit_defaults_for_timestamp`
+    pub explicit_timestamps: bool,
+}
+
+/// A statement, and what it was run with.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement<'a> {
+    pub text: &'a str,
+    /// The default database; empty for none.
+    pub database: &'a str,
+    pub sql_mode: SqlMode,
+    /// `character_set_server`, where the log has it.
+    pub server_charset: Option<&'a str>,
+}
+
+/// What is believed of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belief {
+    Known(Arc<TableModel>),
+    /// A statement about it was not understood.
+    Unknown,
+}
+
+/// What a statement did, for those who are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Created(TableName, Option<Arc<TableModel>>),
+    Altered(TableName, Option<Arc<TableModel>>),
+    Dropped { table: TableName, if_exists: bool },
+    Database(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaHistoryError {
+    #[error("read the schema history in the checkpoint: entry `{entry}` is damaged")]
+    Damaged { entry: String, source: serde_json::Error },
+    #[error(
+        "read the schema history in the checkpoint: its version {found} is newer than {supported}"
+    )]
+    Newer { found: u32, supported: u32 },
+}
+
+impl Diagnose for SchemaHistoryError {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Damaged { .. } | Self::Newer { .. } => Disposition::Stop,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Damaged { .. } => "run `tailwater offsets reset` and let the pipeline take a new snapshot, which makes the history anew".to_owned(),
+            Self::Newer { .. } => "run the tailwater version that wrote it, or a newer one".to_owned(),
+        })
+    }
+}
+
+impl From<SchemaHistoryError> for BoxError {
+    fn from(error: SchemaHistoryError) -> Self {
+        Box::new(error)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    /// Whether a captured table that is not here does not exist.
+    complete: bool,
+    /// Character sets of databases.
+    databases: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    database: &'a str,
+    table: &'a str,
+    /// `None`: not known.
+    model: Option<&'a TableModel>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    database: String,
+    table: String,
+    model: Option<TableModel>,
+}
+
+#[derive(Debug)]
+pub struct Schemas {
+    settings: SchemaSettings,
+    tables: HashMap<TableName, Belief>,
+    /// Those that are not captured, the oldest first.
+    strangers: VecDeque<TableName>,
+    meta: Meta,
+    history: SchemaHistory,
+}
+
+impl Schemas {
+    /// Nothing is believed of any table.
+    #[must_use]
+    pub fn empty(settings: SchemaSettings) -> Self {
+        let meta = Meta { format: FORMAT, complete: false, databases: BTreeMap::new() };
+        let (tables, strangers) = (HashMap::new(), VecDeque::new());
+        Self { settings, tables, strangers, meta, history: SchemaHistory::default() }
+    }
+
+    /// What the server said at one moment.
+    #[must_use]
+    pub fn of_definitions(settings: SchemaSettings, definitions: &Definitions) -> Self {
+        let mut schemas = Self::empty(settings);
+        schemas.meta.complete = true;
+        for database in &definitions.databases {
+            schemas.meta.databases.insert(database.name.clone(), database.charset.clone());
+        }
+        schemas.keep_meta();
+        for table in &definitions.tables {
+            let belief = match &table.model {
+                Some(model) => Belief::Known(Arc::clone(model)),
+                None => Belief::Unknown,
+            };
+            schemas.believe(table.name.clone(), belief);
+        }
+        schemas
+    }
+
+    /// What was believed when a checkpoint was saved.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn restore(
+        settings: SchemaSettings,
+        history: &SchemaHistory,
+    ) -> Result<Self, SchemaHistoryError> {
+        let mut schemas = Self::empty(settings);
+        for (name, text) in history.iter() {
+            let damaged = |source| SchemaHistoryError::Damaged { entry: name.to_owned(), source };
+            if name == META {
+                schemas.meta = serde_json::from_str(text).map_err(damaged)?;
+                if schemas.meta.format > FORMAT {
+                    let found = schemas.meta.format;
+                    return Err(SchemaHistoryError::Newer { found, supported: FORMAT });
+                }
+                continue;
+            }
+            let Entry { database, table, model } = serde_json::from_str(text).map_err(damaged)?;
+            let name = TableName { database, table };
+            if !schemas.is_captured(&name) {
+                schemas.strangers.push_back(name.clone());
+            }
+            schemas.tables.insert(
+                name,
+                model.map_or(Belief::Unknown, |model| Belief::Known(Arc::new(model))),
+            );
+        }
+        schemas.history = history.clone();
+        Ok(schemas)
+    }
+
+    /// What is believed now, to go with a position.
+    #[must_use]
+    pub fn history(&self) -> &SchemaHistory {
+        &self.history
+    }
+
+    #[must_use]
+    pub fn belief(&self, database: &str, table: &str) -> Option<&Belief> {
+        self.tables.get(&self.own(database, table))
+    }
+
+    /// A definition that was proven.
+    pub fn learn(&mut self, name: TableName, model: Arc<TableModel>) {
+        self.believe(name, Belief::Known(model));
+    }
+
+    /// Follows a statement.
+    pub fn follow(&mut self, statement: &Statement<'_>) -> Vec<Effect> {
+        let dialect = Dialect {
+            flavor: self.settings.flavor,
+            mode: statement.sql_mode,
+            explicit_timestamps: self.settings.explicit_timestamps,
+        };
+        match Ddl::of(statement.text, dialect) {
+            Ddl::Elsewhere => Vec::new(),
+            Ddl::Create(create) => self.create(&create, statement),
+            Ddl::Alter(alter) => self.alter(&alter, statement),
+            Ddl::Rename(pairs) => self.rename(&pairs, statement),
+            Ddl::Drop { tables, if_exists } => {
+                let dropped = tables.iter().map(|name| {
+                    let table = self.name(name, statement);
+                    self.forget(&table);
+                    Effect::Dropped { table, if_exists }
+                });
+                dropped.collect()
+            }
+            Ddl::CreateDatabase { name, if_not_exists, charset } => {
+                let name = self.cased(&name);
+                let charset = match charset {
+                    DatabaseCharset::Named(charset) => Some(charset),
+                    DatabaseCharset::Unsaid => statement.server_charset.map(str::to_owned),
+                };
+                if !(if_not_exists && self.meta.databases.contains_key(&name)) {
+                    self.set_charset(&name, charset);
+                }
+                vec![Effect::Database(name)]
+            }
+            Ddl::AlterDatabase { name, charset } => {
+                let name = name.unwrap_or_else(|| statement.database.to_owned());
+                let name = self.cased(&name);
+                if let DatabaseCharset::Named(charset) = charset {
+                    self.set_charset(&name, Some(charset));
+                }
+                vec![Effect::Database(name)]
+            }
+            Ddl::DropDatabase { name, .. } => {
+                let name = self.cased(&name);
+                let tables = self.tables.keys().filter(|table| table.database == name);
+                for table in tables.cloned().collect::<Vec<_>>() {
+                    self.forget(&table);
+                }
+                self.set_charset(&name, None);
+                vec![Effect::Database(name)]
+            }
+            Ddl::Unknown(Target::Table(name)) => {
+                let name = self.name(&name, statement);
+                tracing::warn!(
+                    table = quote_table(&name.database, &name.table),
+                    "a statement about a table is not understood; the catalogue is asked for it \
+                     where the log does not say what its rows are"
+                );
+                let effect = match self.tables.contains_key(&name) {
+                    true => Effect::Altered(name.clone(), None),
+                    false => Effect::Created(name.clone(), None),
+                };
+                self.believe(name, Belief::Unknown);
+                vec![effect]
+            }
+            Ddl::Unknown(Target::Anything) => {
+                tracing::warn!(
+                    "a statement is not understood; the catalogue is asked for every table where \
+                     the log does not say what its rows are"
+                );
+                self.doubt_everything();
+                Vec::new()
+            }
+        }
+    }
+
+    fn create(&mut self, create: &CreateTable, statement: &Statement<'_>) -> Vec<Effect> {
+        let name = self.name(&create.name, statement);
+        if create.if_not_exists {
+            // Whether it did anything is not in the log.
+            match self.tables.get(&name) {
+                Some(_) => return Vec::new(),
+                None if self.is_captured(&name) && self.meta.complete => {}
+                None => {
+                    self.believe(name.clone(), Belief::Unknown);
+                    return vec![Effect::Created(name, None)];
+                }
+            }
+        }
+        let model = match create.like() {
+            Some(like) => {
+                let like = self.name(like, statement);
+                self.known(&like).map(|model| (**model).clone())
+            }
+            None => create.model(self.meta.databases.get(&name.database).map(String::as_str)),
+        };
+        let model = model.map(Arc::new);
+        self.believe(name.clone(), model.clone().map_or(Belief::Unknown, Belief::Known));
+        vec![Effect::Created(name, model)]
+    }
+
+    fn alter(&mut self, alter: &AlterTable, statement: &Statement<'_>) -> Vec<Effect> {
+        let name = self.name(&alter.name, statement);
+        let Some(belief) = self.tables.get(&name).cloned() else {
+            // A stranger stays one, unless it takes a name that is captured.
+            let new_name = alter.new_name.as_ref().map(|new| self.name(new, statement));
+            let name = new_name.unwrap_or(name);
+            if self.is_captured(&name) {
+                self.believe(name.clone(), Belief::Unknown);
+            }
+            return vec![Effect::Altered(name, None)];
+        };
+        let model = match &belief {
+            Belief::Known(model) if alter.only_renames() => Some(Arc::clone(model)),
+            Belief::Known(model) => alter.model(model).map(Arc::new),
+            Belief::Unknown => None,
+        };
+        let name = match &alter.new_name {
+            Some(new) => {
+                self.forget(&name);
+                self.name(new, statement)
+            }
+            None => name,
+        };
+        if model.is_none() {
+            tracing::warn!(
+                table = quote_table(&name.database, &name.table),
+                "what a statement made of a table is not known"
+            );
+        }
+        self.believe(name.clone(), model.clone().map_or(Belief::Unknown, Belief::Known));
+        vec![Effect::Altered(name, model)]
+    }
+
+    fn rename(&mut self, pairs: &[(Name, Name)], statement: &Statement<'_>) -> Vec<Effect> {
+        let renamed = pairs.iter().map(|(from, to)| {
+            let (from, to) = (self.name(from, statement), self.name(to, statement));
+            let belief = self.tables.get(&from).cloned();
+            self.forget(&from);
+            let model = match &belief {
+                Some(Belief::Known(model)) => Some(Arc::clone(model)),
+                Some(Belief::Unknown) | None => None,
+            };
+            if belief.is_some() || self.is_captured(&to) {
+                self.believe(to.clone(), belief.unwrap_or(Belief::Unknown));
+            }
+            Effect::Altered(to, model)
+        });
+        renamed.collect()
+    }
+
+    fn known(&self, name: &TableName) -> Option<&Arc<TableModel>> {
+        match self.tables.get(name)? {
+            Belief::Known(model) => Some(model),
+            Belief::Unknown => None,
+        }
+    }
+
+    fn believe(&mut self, name: TableName, belief: Belief) {
+        if !self.is_captured(&name) && !self.tables.contains_key(&name) {
+            self.strangers.push_back(name.clone());
+            if self.strangers.len() > STRANGERS_MAX
+                && let Some(oldest) = self.strangers.front().cloned()
+            {
+                self.forget(&oldest);
+            }
+        }
+        let model = match &belief {
+            Belief::Known(model) => Some(&**model),
+            Belief::Unknown => None,
+        };
+        let entry = Written { database: &name.database, table: &name.table, model };
+        let text = serde_json::to_string(&entry).expect("a model has only string keys");
+        self.history.set(&quote_table(&name.database, &name.table), &text);
+        self.tables.insert(name, belief);
+    }
+
+    fn forget(&mut self, name: &TableName) {
+        self.tables.remove(name);
+        self.strangers.retain(|stranger| stranger != name);
+        self.history.remove(&quote_table(&name.database, &name.table));
+    }
+
+    fn doubt_everything(&mut self) {
+        self.meta.complete = false;
+        self.keep_meta();
+        for name in self.tables.keys().cloned().collect::<Vec<_>>() {
+            self.believe(name, Belief::Unknown);
+        }
+    }
+
+    fn set_charset(&mut self, database: &str, charset: Option<String>) {
+        match charset {
+            Some(charset) => self.meta.databases.insert(database.to_owned(), charset),
+            None => self.meta.databases.remove(database),
+        };
+        self.keep_meta();
+    }
+
+    fn keep_meta(&mut self) {
+        let text = serde_json::to_string(&self.meta).expect("it has only string keys");
+        self.history.set(META, &text);
+    }
+
+    fn is_captured(&self, name: &TableName) -> bool {
+        self.settings.filter.matches(&name.database, &name.table)
+    }
+
+    fn name(&self, name: &Name, statement: &Statement<'_>) -> TableName {
+        self.own(name.database.as_deref().unwrap_or(statement.database), &name.table)
+    }
+
+    fn own(&self, database: &str, table: &str) -> TableName {
+        TableName { database: self.cased(database), table: self.cased(table) }
+    }
+
+    fn cased(&self, name: &str) -> String {
+        if self.settings.lower_case { name.to_lowercase() } else { name.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
