@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("disposition.rs", &[]),
     ("exit.rs", &[]),
     ("failpoint.rs", &[]),
-    ("logs.rs", &[]),
+    ("logs", &["logs"]),
     ("config/", &["config", "disposition"]),
     ("offsets/position/", &["offsets::position"]),
     ("schema/registry", &["config", "disposition", "schema::registry"]),
