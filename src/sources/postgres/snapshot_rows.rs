@@ -1,6 +1,6 @@
 //! Rows of the snapshot: the decoder's part before the stream.
 //!
-//! The latest row of each table is held back until its mark is known, as [`SnapshotMarks`] decides.
+//! The latest row of each table is held back until its mark is known, as `SnapshotMarks` decides.
 //! Within a batch a row is held as a view; only what is left over at its end is copied.
 
 use bumpalo::Bump;
