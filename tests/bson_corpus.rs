@@ -12,6 +12,9 @@
 //!
 //! `parseErrors` and `degenerate_extjson` are for parsers of Extended JSON, which Tailwater has not.
 
+#![expect(clippy::print_stdout, reason = "a comparison says how much it compared")]
+#![expect(clippy::unwrap_used, reason = "a test that stops there says what was wrong")]
+
 use bumpalo::Bump;
 use serde_json::{Map, Value};
 use tailwater::sources::mongodb::bson::{BsonError, Document};

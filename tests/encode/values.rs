@@ -87,9 +87,7 @@ impl<'a> Values<'a> {
                 let items: Vec<Value<'a>> = items.collect();
                 Value::Array(self.arena.alloc_slice_copy(&items))
             }
-            ColumnType::Struct(_) | ColumnType::UpdateDescription => {
-                unreachable!("tables of rows have no such column")
-            }
+            ColumnType::Struct(_) | ColumnType::UpdateDescription => panic!("rows have none"),
         }
     }
 
