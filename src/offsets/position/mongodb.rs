@@ -24,7 +24,7 @@ const CLUSTER_TIME_DIGITS: usize = 16;
 /// What a change stream is resumed from: one BSON document of the server's, untouched.
 ///
 /// In text it is the `_data` alone, as Debezium's offsets and the server's messages have it; a
-/// token of another form is `bson:` and the base64 of the whole.
+/// token that has more than that is `bson:` and the base64 of the whole.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResumeToken {
     bson: Vec<u8>,
@@ -53,17 +53,24 @@ impl ResumeToken {
         &self.bson
     }
 
-    /// The text in `_data`, where that is the whole token.
+    /// The text in `_data`, with which every token of our range begins.
     #[must_use]
     pub fn data(&self) -> Option<&str> {
+        self.split().map(|(data, _)| data)
+    }
+
+    /// The text in `_data`, and what follows it. Where a number in the event's `_id` is no int32,
+    /// that is `_typeBits` (`ResumeToken::toDocument` in `resume_token.cpp`): the types of numbers,
+    /// which the KeyString itself does not tell apart, and which its order does not need.
+    fn split(&self) -> Option<(&str, &[u8])> {
         // <https://bsonspec.org/spec.html>: int32 length, then 0x02, name, int32 length of the text
-        // with its zero, text, zero, and the document's own zero.
+        // with its zero, text, zero, and at the end the document's own zero.
         let rest = self.bson.get(4..)?.strip_prefix(b"\x02_data\0")?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let length = usize::try_from(i32::from_le_bytes(*length)).ok()?;
         let (text, rest) = rest.split_at_checked(length)?;
         let text = text.strip_suffix(b"\0").filter(|text| !text.contains(&0))?;
-        (rest == b"\0").then(|| std::str::from_utf8(text).ok()).flatten()
+        Some((std::str::from_utf8(text).ok()?, rest))
     }
 
     /// The cluster time that it begins with: seconds since the epoch, then a counter of 32 bits.
@@ -122,8 +129,8 @@ impl ResumeToken {
 
 impl fmt::Display for ResumeToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.data() {
-            Some(data) if !data.starts_with(BSON_PREFIX) => f.write_str(data),
+        match self.split() {
+            Some((data, b"\0")) if !data.starts_with(BSON_PREFIX) => f.write_str(data),
             Some(_) | None => write!(f, "{BSON_PREFIX}{}", STANDARD.encode(&self.bson)),
         }
     }
@@ -233,10 +240,36 @@ mod tests {
         assert_eq!(token.cluster_time(), Some(0x6B00_5F93_0000_0005));
     }
 
+    /// As the manual shows them for an `_id` that is a double.
+    fn with_type_bits(data: &str) -> ResumeToken {
+        let mut bson = vec![0; 4];
+        bson.extend_from_slice(b"\x02_data\0");
+        bson.extend_from_slice(&i32::try_from(data.len() + 1).unwrap().to_le_bytes());
+        bson.extend_from_slice(data.as_bytes());
+        bson.extend_from_slice(b"\0\x05_typeBits\0\x01\0\0\0\0@\0");
+        let length = i32::try_from(bson.len()).unwrap().to_le_bytes();
+        bson[..4].copy_from_slice(&length);
+        ResumeToken::from_bson(&bson).unwrap()
+    }
+
+    #[test]
+    fn a_token_with_type_bits_is_kept_whole_and_has_its_place_in_the_order() {
+        let token = with_type_bits(EVENT);
+        let plain: ResumeToken = EVENT.parse().unwrap();
+        assert_eq!((token.data(), token.cluster_time()), (Some(EVENT), plain.cluster_time()));
+        let text = serde_json::to_string(&token).unwrap();
+        assert!(text.starts_with("\"bson:"), "{text}");
+        assert_eq!(serde_json::from_str::<ResumeToken>(&text).unwrap(), token);
+        assert_eq!(token.compare(&token), Some(Ordering::Equal));
+        let idle: ResumeToken = IDLE.parse().unwrap();
+        assert_eq!(idle.compare(&token), Some(Ordering::Less));
+        assert_eq!(token.compare(&idle), Some(Ordering::Greater));
+    }
+
     #[test]
     fn a_token_of_another_form_survives_too() {
-        // { _data: "82", _typeBits: BinData(0, "") }
-        let bson = b"\x23\0\0\0\x02_data\0\x03\0\0\x0082\0\x05_typeBits\0\0\0\0\0\0\0";
+        // { other: "82" }
+        let bson = b"\x13\0\0\0\x02other\0\x03\0\0\x0082\0\0";
         let token = ResumeToken::from_bson(bson).unwrap();
         assert_eq!(token.data(), None);
         let text = serde_json::to_string(&token).unwrap();

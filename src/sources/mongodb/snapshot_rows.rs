@@ -29,7 +29,7 @@ pub(crate) struct SnapshotRows {
 
 #[derive(Debug)]
 struct State {
-    /// Stable over repeated snapshots only by name: `<lineage>-snapshot-<time>-<collection>`.
+    /// `<lineage>-snapshot-<microseconds>-<collection>`: a repeated snapshot is another one.
     id: String,
     n_emitted: u64,
     ended: bool,
@@ -37,10 +37,10 @@ struct State {
 
 impl SnapshotRows {
     pub(crate) fn new(facts: SnapshotFacts, lineage: &str) -> Self {
-        let time = facts.includes.or(facts.position.cluster_time).unwrap_or_default();
-        let (seconds, increment) = (time >> 32, time & u64::from(u32::MAX));
+        // Not its position: a snapshot that begins again keeps that, and counts other documents.
+        let attempt = facts.read_at_us;
         let states = facts.collections.iter().map(|namespace| State {
-            id: format!("{lineage}-snapshot-{seconds}.{increment}-{namespace}"),
+            id: format!("{lineage}-snapshot-{attempt}-{namespace}"),
             n_emitted: 0,
             ended: false,
         });

@@ -509,7 +509,7 @@ fn the_very_last_document_of_a_snapshot_is_marked() {
     decode(Stage::SnapshotEnd, &[]).unwrap();
     assert!(decode(Stage::SnapshotEnd, &[]).is_err());
     assert_eq!(out.0, ["1 true", "2 true", "3 true", "4 last"]);
-    let id = |name: &str, n| format!("rs0-snapshot-0.5-shop.{name}:{n}");
+    let id = |name: &str, n| format!("rs0-snapshot-1700000000000000-shop.{name}:{n}");
     assert_eq!(out.1, [id("a", 0), id("a", 1), id("b", 0), id("a", 2)]);
 }
 
