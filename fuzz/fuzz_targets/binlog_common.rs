@@ -36,6 +36,7 @@ pub fn decoder() -> Decoder {
         tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: true,
         resume_from: Position::Mysql(position),
+        event_bytes_max: 1 << 30,
     };
     let settings = SchemaSettings {
         flavor: Flavor::Mysql,
