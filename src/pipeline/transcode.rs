@@ -24,9 +24,7 @@ use crate::pipeline::report::TableCounts;
 use crate::pipeline::supervise::chain;
 use crate::record::{Batches, Boundary, RecordBatch, TopicId};
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
-use crate::sources::{
-    BoxError, ChangeHandler, Decode, RawBatch, Reservation, Stage, Undecodable,
-};
+use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Reservation, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
 
 /// Records are usually about this much larger than the wire bytes they are made of; a first guess

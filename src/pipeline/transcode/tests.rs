@@ -48,11 +48,8 @@ impl Decode for Giant {
 }
 
 /// A transcoder at work on one event of a few bytes.
-fn start() -> (
-    RawSender,
-    mpsc::Receiver<RecordBatch>,
-    std::thread::JoinHandle<Result<(), RunError>>,
-) {
+fn start() -> (RawSender, mpsc::Receiver<RecordBatch>, std::thread::JoinHandle<Result<(), RunError>>)
+{
     let topics = std::sync::Arc::new(Topics::default());
     let topic = topics.intern("dead", TopicRole::DeadLetter);
     let options = EncodeOptions {

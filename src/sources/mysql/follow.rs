@@ -242,8 +242,8 @@ impl Decoder {
                     return Err(self.rolled_back("ROLLBACK TO SAVEPOINT").into());
                 }
             }
-            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, event, out)?,
-            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, event, out)?,
+            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, out)?,
+            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, out)?,
             Statement::Rows { statement, target } => {
                 if self.may_be_captured(target, query.database) {
                     return Err(DecodeError::StatementLogged { at: self.place(), statement }.into());
@@ -368,13 +368,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn xa_decide(
-        &mut self,
-        name: &str,
-        decision: Decision,
-        event: Event<'_>,
-        out: Out<'_>,
-    ) -> Result<(), BoxError> {
+    fn xa_decide(&mut self, name: &str, decision: Decision, out: Out<'_>) -> Result<(), BoxError> {
         let Some(deciding) = self.group.take() else { return Ok(()) };
         let name = name.to_ascii_lowercase();
         match (self.prepared.decide(&name), decision, deciding.novelty) {

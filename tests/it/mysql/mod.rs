@@ -6,6 +6,7 @@ mod canonical;
 mod chain;
 mod failover;
 mod faults;
+mod giants;
 mod gone;
 mod history;
 mod kinds;
