@@ -39,7 +39,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::deployment::Deployment;
 use super::error::SourceError;
 use super::parts::{Part, Plan};
-use super::reply::{self, Pieces};
+use super::reply::{self, Pieces, Room};
 use crate::sources::progress::{Counts, Expected, Reporter};
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
@@ -214,21 +214,32 @@ async fn read_part(
         session.advance_operation_time(work.moment.time);
         find = find.read_concern(ReadConcern::majority());
     }
+    // The answer brings the first documents.
+    let room = work.deployment.replies.room().await;
     let cursor = find.session(&mut session).batch().await;
     let mut cursor = cursor.map_err(|error| failed(&error))?;
-    pump(work, part.number, &mut cursor.stream(&mut session)).await
+    pump(work, part.number, (&mut cursor.stream(&mut session), room)).await
 }
 
 /// Hands on what a cursor brings; the next reply is asked for while the last one is handed on.
 async fn pump(
     work: &Work,
     number: u32,
-    cursor: &mut (impl Stream<Item = mongodb::error::Result<DriverBatch>> + Unpin),
+    (cursor, room): (&mut (impl Stream<Item = mongodb::error::Result<DriverBatch>> + Unpin), Room),
 ) -> Result<Outcome, SourceError> {
     let stage = Stage::Snapshot { table: number };
+    let mut room = Some(room);
     let mut in_hand: Vec<RawBatch> = Vec::new();
     loop {
-        let next = poll_fn(|context| Pin::new(&mut *cursor).poll_next(context));
+        let first_room = room.take();
+        let next = async {
+            let room = match first_room {
+                Some(room) => room,
+                None => work.deployment.replies.room().await,
+            };
+            let reply = poll_fn(|context| Pin::new(&mut *cursor).poll_next(context)).await;
+            reply.map(|reply| reply.map(|reply| (reply, room)))
+        };
         let (sent, next) = tokio::join!(hand_on(&work.out, std::mem::take(&mut in_hand)), next);
         if let Err(Closed) = sent {
             return Ok(Outcome::Closed);
