@@ -75,7 +75,7 @@ fn raw() -> RawBatch {
     RawBatch {
         stage: Stage::Stream,
         data: vec![0; 100].into(),
-        messages: vec![0..100],
+        messages: vec![],
         read_at: Instant::now(),
         budget: None,
     }
