@@ -19,7 +19,7 @@ fn config() -> DecoderConfig {
         filter: TableFilter::new(Vec::new(), vec!["shop.secret".to_owned()]).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: std::collections::BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 1 << 20,
     }

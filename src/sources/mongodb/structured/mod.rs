@@ -38,16 +38,21 @@
 //!    its place in `__rest`; so have a name that is empty and a field named `__rest` itself.
 //!    Of a name that repeats within a document, the last value that fits counts.
 //!
-//! What is known travels with the position into the checkpoint. It may be older or newer than the
-//! position without harm: documents that are read again let it grow in the same order, and what has
-//! grown already takes them as they are.
+//! # What a restart knows
+//!
+//! Everything that a record ever showed: a structure that has grown is durable, in the schema
+//! history of the checkpoint, before the first record of the new version is made. It may be newer
+//! than the position, which does no harm, for what has grown takes older documents as they are. It
+//! must not be older: documents come again in other batches, those of a snapshot in another order
+//! too, and would be given narrower types or other places than those that topics and registry have
+//! seen, which no rule of compatibility lets pass.
 
 mod fit;
 mod infer;
 mod shape;
 
 pub use fit::FitError;
-pub use shape::{StateError, Structure};
+pub use shape::{News, StateError, Structure};
 
 /// Fields of one collection, on all levels.
 pub const FIELDS_MAX: usize = 500;
