@@ -83,7 +83,9 @@ fn is_value(value: &Bson, field: &Json) -> bool {
         }
         (Bson::Double(number), _) => is_number(*number),
         (Bson::Boolean(value), _) => *field == json!(value),
-        (Bson::String(text), _) => *field == json!(text),
+        (Bson::String(text) | Bson::JavaScriptCode(text) | Bson::Symbol(text), _) => {
+            *field == json!(text)
+        }
         (Bson::ObjectId(id), _) => *field == json!(id.to_hex()),
         (Bson::Decimal128(decimal), _) => *field == json!(decimal.to_string()),
         (Bson::DateTime(date), _) => *field == json!(date.timestamp_millis()),
