@@ -70,6 +70,36 @@ fn versions_come_while_it_runs_and_every_record_has_one() {
     assert_eq!(road.compare(), 4);
 }
 
+/// MG-18. Every document has a name that no other has, and comes alone.
+#[test]
+fn a_collection_of_ever_new_names_has_64_versions_and_then_its_rest() {
+    let mut road = Road::new(Mongo::shared(), "ever_new");
+    // Large histories, in a topic instead of a file.
+    let topic = format!("{}-offsets", road.database);
+    road.setup.set("offsets", json!({ "kafka": { "topic": topic } }));
+    road.insert(&[doc! { "_id": 0, "map": {} }]);
+    let mut next = 1;
+    let mut run = |n: i32| {
+        let tailwater = road.setup.start();
+        tailwater.ready();
+        for number in next..next + n {
+            let map = doc! { format!("k{number}"): number };
+            road.insert(&[doc! { "_id": number, format!("new{number}"): number, "map": map }]);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        next += n;
+        road.arrives(&tailwater, usize::try_from(next).unwrap());
+        tailwater.stop().expect(0, &[]);
+        road.versions().len()
+    };
+    let first = run(30);
+    assert!((5..=31).contains(&first), "{first}");
+    let (second, third) = (run(100), run(20));
+    println!("MG-18: 151 documents, each with a new name: {second} versions over three runs");
+    assert!(second <= 64 && (second < 64 || third == second), "{second}, then {third}");
+    assert_eq!(road.compare(), 151);
+}
+
 /// A first run reads documents that make a field a double, registers that, and dies. The second
 /// one would have begun with an int, which the registry refuses for ever.
 #[test]
