@@ -1,7 +1,7 @@
 //! How a structure grows by a document. The rules are on the module's page.
 
 use super::shape::{Kind, News, REST, Record, Structure};
-use super::{FIELDS_MAX, LEVELS_MAX, NESTED_FIELDS_MAX};
+use super::{FIELDS_MAX, LEVELS_MAX, NAME_BYTES_MAX, NESTED_FIELDS_MAX};
 use crate::schema::names::NameAdjustment;
 use crate::sources::mongodb::bson::{Array, Bson, BsonError, Document};
 
@@ -65,7 +65,7 @@ impl Growth {
         if self.n_fields >= FIELDS_MAX || record.fields.len() >= fields_max {
             return Ok(false);
         }
-        if !is_free(record, name) {
+        if name.len() > NAME_BYTES_MAX || !is_free(record, name) {
             return Ok(false);
         }
         self.n_fields += 1;

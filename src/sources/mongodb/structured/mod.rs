@@ -30,7 +30,7 @@
 //!    is lost and nothing stops. A field whose *first* value is an array of two types is JSON.
 //! 5. **Limits.** A collection has [`FIELDS_MAX`] fields on all levels together, a nested record
 //!    [`NESTED_FIELDS_MAX`] (documents that are used as maps have thousands); what is beyond goes to
-//!    `__rest`. Records nest [`LEVELS_MAX`] deep; what is deeper is JSON. After [`VERSIONS_MAX`]
+//!    `__rest`; so is a name of more than [`NAME_BYTES_MAX`]. Records nest [`LEVELS_MAX`] deep; what is deeper is JSON. After [`VERSIONS_MAX`]
 //!    versions the schema stays as it is, and every record has its `__rest`.
 //! 6. **Order is of first sight, and stays.** New fields are put behind those that are there.
 //!    All are optional, so that every version can read every other.
@@ -58,6 +58,9 @@ pub use shape::{News, StateError, Structure};
 pub const FIELDS_MAX: usize = 500;
 /// Fields of one record below the first level.
 pub const NESTED_FIELDS_MAX: usize = 100;
+/// Of one field: longer ones are values that somebody put in the place of a name, and a registry
+/// keeps a schema in one message.
+pub const NAME_BYTES_MAX: usize = 256;
 /// Levels of records and arrays.
 pub const LEVELS_MAX: usize = 16;
 /// Versions of one collection's schema.

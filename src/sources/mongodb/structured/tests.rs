@@ -1,7 +1,10 @@
 use bumpalo::Bump;
 use mongodb::bson::{self as driver, Bson as Theirs, doc};
 
-use super::{FIELDS_MAX, LEVELS_MAX, NESTED_FIELDS_MAX, News, StateError, Structure, VERSIONS_MAX};
+use super::{
+    FIELDS_MAX, LEVELS_MAX, NAME_BYTES_MAX, NESTED_FIELDS_MAX, News, StateError, Structure,
+    VERSIONS_MAX,
+};
 use crate::schema::ColumnType;
 use crate::sources::mongodb::bson::{BsonError, Document};
 use crate::value::Value;
@@ -192,6 +195,39 @@ fn names_that_avro_cannot_tell_apart_are_not_fields() {
         "{a-b int32, __rest json, ä int32}",
         &["{1 {\"a_b\": 2, \"\": 3, \"__rest\": 4, \"ö\": 6} 5}"],
     );
+}
+
+#[test]
+fn a_name_that_is_a_whole_text_is_no_field() {
+    let (longest, longer) = ("x".repeat(NAME_BYTES_MAX), "y".repeat(NAME_BYTES_MAX + 1));
+    let rest = format!("{{1 {{\"{longer}\": 2}}}}");
+    let document = doc! { longest.clone(): 1, longer: 2 };
+    check(&[document], &format!("{{{longest} int32, __rest json}}"), &[&rest]);
+}
+
+#[test]
+fn of_a_name_that_repeats_the_last_value_that_fits_counts() {
+    let repeated = |values: &[(u8, &[u8])]| {
+        let mut bytes = vec![0; 4];
+        for (kind, value) in values {
+            bytes.push(*kind);
+            bytes.extend_from_slice(b"a\0");
+            bytes.extend_from_slice(value);
+        }
+        bytes.push(0);
+        let length = u32::try_from(bytes.len()).unwrap();
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        bytes
+    };
+    let (one, two, text) = (1_i32.to_le_bytes(), 2_i32.to_le_bytes(), b"\x02\0\0\0x\0");
+    let bytes = repeated(&[(0x10, &one), (0x10, &two), (0x02, text)]);
+    let mut structure = Structure::default();
+    let document = Document::new(&bytes).unwrap();
+    structure.observe(document).unwrap();
+    assert_eq!(shape(&structure.column_type()), "{a int32, __rest json}");
+    let arena = Bump::new();
+    let Value::Struct([a, rest]) = structure.values(document, &arena).unwrap() else { panic!() };
+    assert_eq!((*a, *rest), (Value::Int(2), Value::Text("{\"a\": \"x\"}")));
 }
 
 #[test]

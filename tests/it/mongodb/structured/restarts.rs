@@ -142,6 +142,22 @@ fn a_stream_that_died_between_a_version_and_its_checkpoint_goes_on_with_it() {
     }
 }
 
+/// The way out that the documentation names.
+#[test]
+fn after_a_reset_a_narrower_schema_needs_the_registrys_leave() {
+    let road = Road::new(Mongo::shared(), "reset");
+    road.insert(&[doc! { "_id": 1, "a": 0.5 }]);
+    road.setup.catch_up();
+    let reset = road.setup.command("offsets reset", &["--yes"]);
+    reset.wait(seconds(30)).expect(0, &[]);
+    block(road.collection().delete_many(doc! {})).unwrap();
+    road.insert(&[doc! { "_id": 2, "b": 1, "a": 1 }]);
+    road.setup.fails(exit::SINK, &[&road.subject(), "PUT /config/"]);
+    strict().set_compatibility(&road.subject(), "NONE");
+    road.setup.catch_up();
+    assert_eq!(road.fields(), "_id int, b int, a int");
+}
+
 /// Nothing is inferred where documents are texts, and nothing is forgotten.
 #[test]
 fn a_run_with_texts_between_two_with_records_forgets_nothing() {
