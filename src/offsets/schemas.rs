@@ -5,6 +5,8 @@
 //! the first checkpoint that names them. A history that is gone or damaged makes the checkpoint
 //! worthless, and it is treated as damaged itself.
 
+use std::io::{self, Read};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +15,7 @@ use crate::schema::history::SchemaHistory;
 /// Of zstd: a history is text that repeats itself.
 const LEVEL: i32 = 3;
 /// Beyond any history: a hundred thousand tables have about as much.
-const TEXT_BYTES_MAX: usize = 512 << 20;
+const TEXT_BYTES_MAX: u64 = 512 << 20;
 
 /// How a checkpoint names its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ impl Packer {
     pub(super) fn pack(
         &self,
         history: &SchemaHistory,
-    ) -> std::io::Result<(Option<Reference>, Option<Vec<u8>>)> {
+    ) -> io::Result<(Option<Reference>, Option<Vec<u8>>)> {
         if let Some((last, reference)) = &self.last
             && last.is_same(history)
         {
@@ -70,10 +72,20 @@ pub(super) fn unpack(reference: &Reference, bytes: &[u8]) -> Result<SchemaHistor
     if bytes.len() as u64 != reference.bytes || digest(bytes) != reference.digest {
         return Err("its schema history is not the one that it names".to_owned());
     }
-    let text = zstd::bulk::decompress(bytes, TEXT_BYTES_MAX);
+    let text = text(bytes, TEXT_BYTES_MAX);
     let text = text.map_err(|error| format!("its schema history cannot be unpacked: {error}"))?;
-    let text = String::from_utf8(text).map_err(|_| "its schema history is no text".to_owned())?;
     SchemaHistory::of_text(&text).map_err(|error| format!("its schema history: {error}"))
+}
+
+/// Grows with what is there, not with what there may be.
+fn text(bytes: &[u8], bytes_max: u64) -> io::Result<String> {
+    let decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
+    let mut text = String::new();
+    decoder.take(bytes_max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(text)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -110,6 +122,20 @@ mod tests {
         second.set("a", "2");
         assert!(packer.pack(&second).unwrap().1.is_some());
         assert_eq!(packer.pack(&SchemaHistory::default()).unwrap(), (None, None));
+    }
+
+    /// 512 MiB were once reserved for each, which a container with a limit may not grant.
+    #[test]
+    fn unpacking_takes_what_there_is_and_no_more_than_is_allowed() {
+        let packed = zstd::bulk::compress("x".repeat(100_000).as_bytes(), LEVEL).unwrap();
+        let unpacked = text(&packed, TEXT_BYTES_MAX).unwrap();
+        assert_eq!(unpacked.len(), 100_000);
+        assert!(unpacked.capacity() < 1 << 20, "{}", unpacked.capacity());
+        assert_eq!(text(&packed, 100_000).unwrap().len(), 100_000);
+        assert!(text(&packed, 99_999).is_err());
+        assert!(text(b"no zstd", TEXT_BYTES_MAX).is_err());
+        let bytes = zstd::bulk::compress(b"\xFF", LEVEL).unwrap();
+        assert!(text(&bytes, TEXT_BYTES_MAX).is_err());
     }
 
     #[test]
