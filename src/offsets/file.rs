@@ -232,14 +232,16 @@ impl Slots {
 
     fn save_now(&self, checkpoint: &Checkpoint, packer: &mut Packer) -> Result<(), OffsetError> {
         let write = |source| self.io("write", source);
-        let (reference, bytes) = packer.pack(&checkpoint.schemas).map_err(write)?;
-        if let (Some(reference), Some(bytes)) = (&reference, &bytes) {
-            self.write_file(&self.schemas_path(reference), bytes).map_err(write)?;
-        }
+        let known = packer.known(&checkpoint.schemas);
+        let is_new = known.is_none();
+        let reference = match known {
+            Some(reference) => reference,
+            None => self.write_schemas(&checkpoint.schemas).map_err(write)?,
+        };
         let slot = frame(&Written { checkpoint, schemas: &reference });
         self.write_file(&self.slot_path(checkpoint.counter), &slot).map_err(write)?;
         packer.remember(&checkpoint.schemas, reference);
-        if bytes.is_some() {
+        if is_new {
             self.remove_old_schemas();
         }
         Ok(())

@@ -23,13 +23,35 @@ pub(super) struct Reference {
     /// SHA-256 of the packed bytes, in hexadecimal.
     digest: String,
     pub(super) bytes: u64,
+    /// The counter of the save that wrote them, where it is in their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    save: Option<u64>,
 }
 
 impl Reference {
-    /// For the name of a file or a key.
-    pub(super) fn name(&self) -> &str {
-        self.digest.get(..16).unwrap_or(&self.digest)
+    /// With a name that no other save gives to its bytes.
+    pub(super) fn of_save(self, counter: u64) -> Self {
+        Self { save: Some(counter), ..self }
     }
+
+    /// For the name of a file or a key.
+    pub(super) fn name(&self) -> String {
+        let digest = self.digest.get(..16).unwrap_or(&self.digest);
+        match self.save {
+            Some(counter) => format!("{digest}-{counter}"),
+            None => digest.to_owned(),
+        }
+    }
+}
+
+/// A history as it is kept; `None` for one of nothing.
+pub(super) fn pack(history: &SchemaHistory) -> io::Result<Option<(Reference, Vec<u8>)>> {
+    if history.is_empty() {
+        return Ok(None);
+    }
+    let bytes = zstd::bulk::compress(history.to_text().as_bytes(), LEVEL)?;
+    let reference = Reference { digest: digest(&bytes), bytes: bytes.len() as u64, save: None };
+    Ok(Some((reference, bytes)))
 }
 
 /// What is durable already.
@@ -39,22 +61,11 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    /// The reference to a history; with its bytes, where they are not known to be durable.
-    pub(super) fn pack(
-        &self,
-        history: &SchemaHistory,
-    ) -> io::Result<(Option<Reference>, Option<Vec<u8>>)> {
-        if let Some((last, reference)) = &self.last
-            && last.is_same(history)
-        {
-            return Ok((reference.clone(), None));
-        }
-        if history.is_empty() {
-            return Ok((None, None));
-        }
-        let bytes = zstd::bulk::compress(history.to_text().as_bytes(), LEVEL)?;
-        let reference = Reference { digest: digest(&bytes), bytes: bytes.len() as u64 };
-        Ok((Some(reference), Some(bytes)))
+    /// How a history is named that is known to be durable.
+    #[expect(clippy::option_option, reason = "known, and what it is: two questions")]
+    pub(super) fn known(&self, history: &SchemaHistory) -> Option<Option<Reference>> {
+        let (last, reference) = self.last.as_ref()?;
+        last.is_same(history).then(|| reference.clone())
     }
 
     /// What was read or became durable.
@@ -112,16 +123,20 @@ mod tests {
     fn a_history_is_packed_once_and_read_back() {
         let mut packer = Packer::default();
         let first = history(&[("a", "1"), ("b", &"x".repeat(10_000))]);
-        let (reference, bytes) = packer.pack(&first).unwrap();
-        let (reference, bytes) = (reference.unwrap(), bytes.unwrap());
+        let (reference, bytes) = pack(&first).unwrap().unwrap();
         assert!(bytes.len() < 200);
         assert_eq!(unpack(&reference, &bytes).unwrap(), first);
+        assert_eq!(packer.known(&first), None);
         packer.remember(&first, Some(reference.clone()));
-        assert_eq!(packer.pack(&first.clone()).unwrap(), (Some(reference), None));
+        assert_eq!(packer.known(&first.clone()), Some(Some(reference.clone())));
         let mut second = first.clone();
         second.set("a", "2");
-        assert!(packer.pack(&second).unwrap().1.is_some());
-        assert_eq!(packer.pack(&SchemaHistory::default()).unwrap(), (None, None));
+        assert_eq!(packer.known(&second), None);
+        assert_eq!(pack(&SchemaHistory::default()).unwrap(), None);
+        // Two saves of the same bytes may be told apart, and are read alike.
+        let (one, two) = (reference.clone().of_save(1), reference.of_save(2));
+        assert_ne!(one.name(), two.name());
+        assert_eq!(unpack(&two, &bytes).unwrap(), first);
     }
 
     /// 512 MiB were once reserved for each, which a container with a limit may not grant.
@@ -140,8 +155,7 @@ mod tests {
 
     #[test]
     fn damage_is_told() {
-        let (reference, bytes) = Packer::default().pack(&history(&[("a", "1")])).unwrap();
-        let (reference, mut bytes) = (reference.unwrap(), bytes.unwrap());
+        let (reference, mut bytes) = pack(&history(&[("a", "1")])).unwrap().unwrap();
         assert!(unpack(&reference, &bytes[1..]).is_err());
         bytes[0] ^= 1;
         assert!(unpack(&reference, &bytes).is_err());

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Damage, Slots, parse};
 use crate::offsets::OffsetError;
-use crate::offsets::schemas::{Reference, unpack};
+use crate::offsets::schemas::{Reference, pack, unpack};
 use crate::schema::history::SchemaHistory;
 
 /// What the files are called, behind the pipeline.
@@ -23,6 +23,12 @@ struct Naming {
 impl Slots {
     pub(super) fn schemas_path(&self, reference: &Reference) -> PathBuf {
         self.path(&format!("{SCHEMAS}{}", reference.name()))
+    }
+
+    pub(super) fn write_schemas(&self, history: &SchemaHistory) -> io::Result<Option<Reference>> {
+        let Some((reference, bytes)) = pack(history)? else { return Ok(None) };
+        self.write_file(&self.schemas_path(&reference), &bytes)?;
+        Ok(Some(reference))
     }
 
     /// What is wrong with it within; whether it can be read at all without.
