@@ -107,7 +107,7 @@ async fn databases(connection: &mut MyConnection) -> Result<Vec<DatabaseDefiniti
 /// the truth known and nothing wrong.
 async fn seen(connection: &mut MyConnection) -> Result<Seen, SourceError> {
     const OURS: &str = "privilege_type = 'SELECT' \
-        AND grantee = CONCAT('\'', REPLACE(CURRENT_USER(), '@', '\'@\''), '\'')";
+        AND grantee = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
     // MySQL 8.0.16 and newer: a right on everything may be taken back for one database.
     let sql = "SHOW GLOBAL VARIABLES LIKE 'partial_revokes'";
     let row = connection.query(ASK, sql).await?.into_iter().next();
