@@ -62,7 +62,6 @@ pub(super) struct Packer {
 
 impl Packer {
     /// How a history is named that is known to be durable.
-    #[expect(clippy::option_option, reason = "known, and what it is: two questions")]
     pub(super) fn known(&self, history: &SchemaHistory) -> Option<Option<Reference>> {
         let (last, reference) = self.last.as_ref()?;
         last.is_same(history).then(|| reference.clone())
