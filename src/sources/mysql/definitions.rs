@@ -175,3 +175,39 @@ fn model(facts: &TableFacts, create: &str, flavor: Flavor) -> Option<TableModel>
     }
     agreed.or_else(|| TableModel::of_facts(facts))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definitions(database_charset: &str, create: &str) -> Definitions {
+        let Ddl::Create(read) = Ddl::of(create, Dialect::of(Flavor::Mysql)) else {
+            panic!("{create}")
+        };
+        let table = Definition {
+            name: TableName { database: "d".to_owned(), table: "t".to_owned() },
+            create: create.to_owned(),
+            model: read.model(None).map(Arc::new),
+        };
+        let database = DatabaseDefinition {
+            name: "d".to_owned(),
+            charset: database_charset.to_owned(),
+            collation: format!("{database_charset}_bin"),
+        };
+        let (databases, tables) = (vec![database], vec![table]);
+        Definitions { databases, tables, ..Definitions::default() }
+    }
+
+    /// What no column shows, and later statements depend on.
+    #[test]
+    fn a_state_is_another_one_with_another_character_set_of_a_database_or_a_table() {
+        const T: &str = "create table t (a int) charset latin1";
+        let before = definitions("latin1", T);
+        assert!(before.is_like(&definitions("latin1", &format!("{T} auto_increment = 7"))));
+        assert!(!before.is_like(&definitions("utf8mb4", T)));
+        assert!(!before.is_like(&definitions("latin1", "create table t (a int) charset utf8mb4")));
+        assert!(!before.is_like(&definitions("latin1", &format!("{T} comment 'x'"))));
+        assert!(!before.is_like(&Definitions { tables: Vec::new(), ..before.clone() }));
+        assert!(!before.is_like(&Definitions { server_charset: "x".to_owned(), ..before.clone() }));
+    }
+}

@@ -31,7 +31,7 @@ use crate::sources::mysql::definitions::{Definitions, Seen};
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::sql::quote_table;
 
-pub use stored::SchemaHistoryError;
+pub use stored::{SchemaHistoryError, forget_table};
 
 use stored::{Entry, META, Meta, Written};
 
@@ -178,7 +178,7 @@ impl Schemas {
             Ddl::Elsewhere => Vec::new(),
             Ddl::Create(create) => self.create(&create, statement),
             Ddl::Alter(alter) => self.alter(&alter, statement),
-            Ddl::Rename(pairs) => self.rename(&pairs, statement),
+            Ddl::Rename { pairs, if_exists } => self.rename(&pairs, if_exists, statement),
             Ddl::Drop { tables, if_exists } => {
                 let dropped = tables.iter().map(|name| {
                     let table = self.name(name, statement);
@@ -187,8 +187,11 @@ impl Schemas {
                 });
                 dropped.collect()
             }
-            Ddl::CreateDatabase { name, if_not_exists, charset } => {
+            Ddl::CreateDatabase { name, if_not_exists, or_replace, charset } => {
                 let name = self.cased(&name);
+                if or_replace {
+                    self.forget_database(&name);
+                }
                 let charset = match charset {
                     DatabaseCharset::Named(charset) => Some(charset),
                     DatabaseCharset::Unsaid => statement.server_charset.map(str::to_owned),
@@ -211,37 +214,16 @@ impl Schemas {
             }
             Ddl::DropDatabase { name, .. } => {
                 let name = self.cased(&name);
-                let tables = self.tables.keys().filter(|table| table.database == name);
-                for table in tables.cloned().collect::<Vec<_>>() {
-                    self.forget(&table);
-                }
-                self.meta.forget_database(&name);
-                self.keep_meta();
+                self.forget_database(&name);
                 vec![Effect::Database(name)]
             }
-            Ddl::Unknown(Target::Table(name)) => {
-                let name = self.name(&name, statement);
-                tracing::warn!(
-                    table = quote_table(&name.database, &name.table),
-                    "a statement about a table is not understood; the catalogue is asked for it \
-                     where the log does not say what its rows are"
-                );
-                let effect = match self.tables.contains_key(&name) {
-                    true => Effect::Altered(name.clone(), None),
-                    false => Effect::Created(name.clone(), None),
-                };
-                self.believe(name, Belief::Unknown);
-                vec![effect]
-            }
-            Ddl::Unknown(Target::Anything) => {
-                tracing::warn!(
-                    "a statement is not understood; the catalogue is asked for every table where \
-                     the log does not say what its rows are"
-                );
-                self.doubt_everything();
-                Vec::new()
-            }
+            Ddl::Unknown(target) => self.doubt(&target, statement),
         }
+    }
+
+    /// A statement cannot even be read: it may have been about anything.
+    pub fn doubt_everything(&mut self) {
+        self.doubt_those(|_| true);
     }
 
     fn create(&mut self, create: &CreateTable, statement: &Statement<'_>) -> Vec<Effect> {
@@ -302,10 +284,20 @@ impl Schemas {
         vec![Effect::Altered(name, model)]
     }
 
-    fn rename(&mut self, pairs: &[(Name, Name)], statement: &Statement<'_>) -> Vec<Effect> {
-        let renamed = pairs.iter().map(|(from, to)| {
+    fn rename(
+        &mut self,
+        pairs: &[(Name, Name)],
+        if_exists: bool,
+        statement: &Statement<'_>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::with_capacity(pairs.len());
+        for (from, to) in pairs {
             let (from, to) = (self.name(from, statement), self.name(to, statement));
             let belief = self.tables.get(&from).cloned();
+            let missing = || self.is_captured(&from) && self.meta.knows_all_of(&from.database);
+            if if_exists && belief.is_none() && missing() {
+                continue;
+            }
             self.forget(&from);
             let model = match &belief {
                 Some(Belief::Known(model)) => Some(Arc::clone(model)),
@@ -314,9 +306,62 @@ impl Schemas {
             if belief.is_some() || self.is_captured(&to) {
                 self.believe(to.clone(), belief.unwrap_or(Belief::Unknown));
             }
-            Effect::Altered(to, model)
-        });
-        renamed.collect()
+            effects.push(Effect::Altered(to, model));
+        }
+        effects
+    }
+
+    /// What a statement that is not understood may be about is not known any more.
+    fn doubt(&mut self, target: &Target, statement: &Statement<'_>) -> Vec<Effect> {
+        match target {
+            Target::Tables(names) => {
+                let mut effect = None;
+                for name in names {
+                    let name = self.name(name, statement);
+                    tracing::warn!(
+                        table = quote_table(&name.database, &name.table),
+                        "a statement about a table is not understood; the catalogue is asked for \
+                         it where the log does not say what its rows are"
+                    );
+                    // Of a table that takes a new name, by that.
+                    effect = Some(match self.tables.contains_key(&name) || effect.is_some() {
+                        true => Effect::Altered(name.clone(), None),
+                        false => Effect::Created(name.clone(), None),
+                    });
+                    self.believe(name, Belief::Unknown);
+                }
+                effect.into_iter().collect()
+            }
+            Target::Named(words) => {
+                if words.may_be_about_the_default_database() {
+                    let default = self.cased(statement.database);
+                    let mut databases = std::mem::take(&mut self.meta.databases);
+                    databases
+                        .retain(|name, _| *name != default && !words.may_be_about_all_of(name));
+                    self.meta.databases = databases;
+                }
+                self.doubt_those(|name| words.may_be_about(&name.database, &name.table));
+                Vec::new()
+            }
+            Target::Anything => {
+                self.doubt_everything();
+                Vec::new()
+            }
+        }
+    }
+
+    fn doubt_those(&mut self, is_meant: impl Fn(&TableName) -> bool) {
+        self.meta.doubt();
+        self.keep_meta();
+        let doubted: Vec<_> = self.tables.keys().filter(|name| is_meant(name)).cloned().collect();
+        tracing::warn!(
+            tables = doubted.len(),
+            "a statement is not understood; the catalogue is asked for every table that it may be \
+             about, where the log does not say what its rows are"
+        );
+        for name in doubted {
+            self.believe(name, Belief::Unknown);
+        }
     }
 
     fn known(&self, name: &TableName) -> Option<&Arc<TableModel>> {
@@ -340,8 +385,7 @@ impl Schemas {
             Belief::Unknown => None,
         };
         let entry = Written { database: &name.database, table: &name.table, model };
-        let text = serde_json::to_string(&entry).expect("a model has only string keys");
-        self.history.set(&quote_table(&name.database, &name.table), &text);
+        self.history.set(&quote_table(&name.database, &name.table), &entry.to_text());
         self.tables.insert(name, belief);
     }
 
@@ -351,12 +395,13 @@ impl Schemas {
         self.history.remove(&quote_table(&name.database, &name.table));
     }
 
-    fn doubt_everything(&mut self) {
-        self.meta.doubt();
-        self.keep_meta();
-        for name in self.tables.keys().cloned().collect::<Vec<_>>() {
-            self.believe(name, Belief::Unknown);
+    fn forget_database(&mut self, name: &str) {
+        let tables = self.tables.keys().filter(|table| table.database == name);
+        for table in tables.cloned().collect::<Vec<_>>() {
+            self.forget(&table);
         }
+        self.meta.forget_database(name);
+        self.keep_meta();
     }
 
     fn set_charset(&mut self, database: &str, charset: Option<String>) {

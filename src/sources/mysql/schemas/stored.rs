@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::TableFilter;
 use crate::disposition::{Diagnose, Disposition};
+use crate::schema::history::SchemaHistory;
 use crate::sources::BoxError;
 use crate::sources::mysql::ddl::TableModel;
 
@@ -140,9 +141,40 @@ pub(super) struct Written<'a> {
     pub(super) model: Option<&'a TableModel>,
 }
 
+impl Written<'_> {
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a model has only string keys")
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct Entry {
     pub(super) database: String,
     pub(super) table: String,
     pub(super) model: Option<TableModel>,
+}
+
+/// The history without what it says of one table, `database.table`: the catalogue is asked for it
+/// when its next rows come. `None` where it says nothing of such a table.
+///
+/// # Errors
+/// When the history cannot be read.
+pub fn forget_table(
+    history: &SchemaHistory,
+    table: &str,
+) -> Result<Option<SchemaHistory>, SchemaHistoryError> {
+    for (name, text) in history.iter().filter(|(name, _)| *name != META) {
+        let entry: Entry = serde_json::from_str(text)
+            .map_err(|source| SchemaHistoryError::Damaged { entry: name.to_owned(), source })?;
+        let Entry { database, table: of_table, .. } = &entry;
+        if format!("{database}.{of_table}") == table {
+            // Unknown and not gone: a table that is not there may be taken for one that does not
+            // exist.
+            let written = Written { database, table: of_table, model: None };
+            let mut without = history.clone();
+            without.set(name, &written.to_text());
+            return Ok(Some(without));
+        }
+    }
+    Ok(None)
 }

@@ -91,8 +91,48 @@ fn what_is_not_understood_is_unknown_and_what_is_not_seen_too() {
     assert_eq!(columns(&schemas, "t"), None);
     run(&mut schemas, "create or replace table u (x int)");
     assert_eq!(columns(&schemas, "u").as_deref(), Some("x"));
-    run(&mut schemas, "sparkle");
-    assert_eq!(columns(&schemas, "u").as_deref(), Some("?"));
+    // Whatever is about a table names it, or its database.
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle table v");
+    let both = |schemas: &Schemas| [columns(schemas, "u").unwrap(), columns(schemas, "v").unwrap()];
+    assert_eq!(both(&schemas), ["x", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle e.d");
+    assert_eq!(both(&schemas), ["x", "y"]);
+    run(&mut schemas, "sparkle everything in D");
+    assert_eq!(both(&schemas), ["?", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle 'and do not end");
+    assert_eq!(both(&schemas), ["?", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    let mut unreadable = Schemas::restore(settings(), schemas.history()).unwrap();
+    unreadable.doubt_everything();
+    assert_eq!(both(&unreadable), ["?", "?"]);
+}
+
+#[test]
+fn what_is_known_outlives_statements_about_other_things() {
+    let mut schemas = schemas();
+    for statement in [
+        "create index if not exists i on t (a)",
+        "rename table if exists nowhere to t2",
+        "create or replace database e",
+        "sparkle table e.x",
+        "create user u identified by 'd.t'",
+    ] {
+        run(&mut schemas, statement);
+        assert_eq!(columns(&schemas, "t").as_deref(), Some("id,a"), "{statement}");
+    }
+    assert_eq!(columns(&schemas, "t2"), None);
+    run(&mut schemas, "rename table if exists t to t2");
+    assert_eq!((columns(&schemas, "t2").as_deref(), columns(&schemas, "t")), (Some("id,a"), None));
+    // The character set of its default database is not known any more, whatever that was.
+    run(&mut schemas, "alter schema sparkling wine");
+    run(&mut schemas, "create table t3 (a varchar(5))");
+    let Some(Belief::Known(model)) = schemas.belief("d", "t3") else { panic!("it is known") };
+    assert_eq!(model.columns[0].charset, None);
+    run(&mut schemas, "create or replace database d");
+    assert!(schemas.tables.is_empty());
 }
 
 #[test]
@@ -187,6 +227,19 @@ fn a_history_brings_back_what_was_believed() {
     let mut damaged = history.clone();
     damaged.set("`d`.`t`", "{");
     assert!(Schemas::restore(settings(), &damaged).is_err());
+}
+
+#[test]
+fn one_table_may_be_forgotten_and_is_doubted_from_then_on() {
+    let mut schemas = schemas();
+    run(&mut schemas, "create table u (x int)");
+    let history = schemas.history().clone();
+    assert_eq!(forget_table(&history, "d.x").unwrap(), None);
+    let without = forget_table(&history, "d.t").unwrap().unwrap();
+    let mut restored = Schemas::restore(settings(), &without).unwrap();
+    run(&mut restored, "create table if not exists t (y int)");
+    assert_eq!(columns(&restored, "t").as_deref(), Some("?"));
+    assert_eq!(columns(&restored, "u").as_deref(), Some("x"));
 }
 
 #[test]
