@@ -16,6 +16,7 @@
 //! batch that becomes more than it reserved, as one event of a whole transaction does, leaves in
 //! pieces, and the transcoder waits for the ones before.
 
+pub mod keep;
 pub mod report;
 pub mod run;
 pub mod schema_ids;

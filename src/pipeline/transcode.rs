@@ -20,9 +20,11 @@ use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
+use crate::pipeline::keep::Keeper;
 use crate::pipeline::report::TableCounts;
 use crate::pipeline::supervise::chain;
 use crate::record::{Batches, Boundary, RecordBatch, TopicId};
+use crate::schema::history::SchemaHistory;
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Reservation, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
@@ -39,6 +41,7 @@ pub struct Transcoder {
     decoder: Box<dyn Decode>,
     encoder: Encoder,
     dead_letters: DeadLetters,
+    keeper: Keeper,
     stats: std::sync::Arc<Stats>,
     counts: TableCounts,
     batches: Batches,
@@ -60,12 +63,14 @@ impl Transcoder {
         decoder: Box<dyn Decode>,
         encoder: Encoder,
         dead_letters: DeadLetters,
+        keeper: Keeper,
         stats: std::sync::Arc<Stats>,
     ) -> Self {
         Self {
             decoder,
             encoder,
             dead_letters,
+            keeper,
             stats,
             counts: TableCounts::default(),
             batches: Batches::default(),
@@ -86,9 +91,10 @@ impl Transcoder {
         let mut arena = Bump::new();
         while let Some(batch) = raw.blocking_recv() {
             failpoint::hit(failpoint::READ);
-            let flow = self.transcode(batch, &arena, out)?;
-            if flow == Flow::End {
-                return Ok(());
+            match self.transcode(batch, &arena, out) {
+                Ok(()) => {}
+                Err(Ended::Failed(error)) => return Err(error),
+                Err(Ended::GivenUp) => return Ok(()),
             }
             arena.reset();
             if arena.allocated_bytes() > ARENA_KEPT_BYTES {
@@ -103,7 +109,7 @@ impl Transcoder {
         mut raw: RawBatch,
         arena: &Bump,
         out: &mpsc::Sender<RecordBatch>,
-    ) -> Result<Flow, RunError> {
+    ) -> Result<(), Ended> {
         let guess = (raw.data.len().saturating_mul(GROWTH).min(GUESS_MAX), raw.messages.len());
         let mut handler = Handler {
             encoder: &mut self.encoder,
@@ -113,7 +119,8 @@ impl Transcoder {
             counts: &mut self.counts,
             stats: &self.stats,
             n_dead: 0,
-            registry_failed: false,
+            keeper: &self.keeper,
+            fault: Fault::Row,
             road: Road {
                 out,
                 batches: &mut self.batches,
@@ -122,23 +129,22 @@ impl Transcoder {
                 read_at: raw.read_at,
                 reserved: raw.budget.take(),
                 n_rows: 0,
-                flow: Flow::Continue,
             },
         };
         let result = self.decoder.decode(&raw, arena, &mut handler);
         // What came before a bad row is whole records and leaves; a boundary behind it cannot
         // exist yet, so nothing is passed over.
-        if handler.road.flow == Flow::Continue {
-            handler.hand_on_rest();
-        }
-        let Handler { road, n_dead, registry_failed, .. } = handler;
-        let (flow, n_rows) = (road.flow, road.n_rows);
-        if flow == Flow::End {
-            return Ok(Flow::End);
-        }
+        let handed_on = handler.hand_on_rest();
+        let Handler { road, n_dead, fault, .. } = handler;
+        let n_rows = road.n_rows;
         self.report(&raw, n_rows, n_dead);
-        let place = if registry_failed { RunError::Registry } else { RunError::Transcode };
-        result.map(|()| Flow::Continue).map_err(place)
+        let ended = |error| match fault {
+            Fault::Row => Ended::Failed(RunError::Transcode(error)),
+            Fault::Registry => Ended::Failed(RunError::Registry(error)),
+            Fault::Run => Ended::GivenUp,
+        };
+        handed_on.map_err(|SinkGone| Ended::GivenUp)?;
+        result.map_err(ended)
     }
 
     fn report(&mut self, raw: &RawBatch, n_rows: u64, n_dead: u64) {
@@ -155,11 +161,21 @@ impl Transcoder {
     }
 }
 
+/// Why a batch has no end.
+enum Ended {
+    Failed(RunError),
+    /// The run is over, for a reason that is told elsewhere.
+    GivenUp,
+}
+
+/// Whose an error is that ended a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    Continue,
-    /// Nobody takes records any more.
-    End,
+enum Fault {
+    Row,
+    /// No fault of the rows.
+    Registry,
+    /// An echo of what ended the run.
+    Run,
 }
 
 /// Ends a batch in its middle; never seen outside.
@@ -183,7 +199,6 @@ struct Road<'h> {
     reserved: Option<Reservation>,
     /// Handed on so far.
     n_rows: u64,
-    flow: Flow,
 }
 
 /// Takes the changes of one batch.
@@ -195,8 +210,8 @@ struct Handler<'h> {
     counts: &'h mut TableCounts,
     stats: &'h Stats,
     n_dead: u64,
-    /// The error that ended the batch is the registry's, which is no fault of the rows.
-    registry_failed: bool,
+    keeper: &'h Keeper,
+    fault: Fault,
     road: Road<'h>,
 }
 
@@ -217,39 +232,44 @@ impl Handler<'_> {
         let mut records = std::mem::replace(&mut self.out, next);
         let (n, n_bytes) = (records.records.len(), records.data.len());
         records.budget = self.road.reserved.as_mut().map(|held| held.piece(n, n_bytes));
-        self.hand_on(records);
         self.now_ns = now_ns();
-        match self.road.flow {
-            Flow::Continue => Ok(()),
-            Flow::End => Err(Box::new(SinkGone)),
-        }
+        self.hand_on(records).map_err(|gone| {
+            self.fault = Fault::Run;
+            Box::new(gone) as BoxError
+        })
     }
 
-    fn hand_on_rest(&mut self) {
+    fn hand_on_rest(&mut self) -> Result<(), SinkGone> {
         let mut records = std::mem::take(&mut self.out);
         let (n, n_bytes) = (records.records.len(), records.data.len());
         let share = self.road.reserved.take().map(|held| held.settle(n, n_bytes));
         records.budget = share;
-        self.hand_on(records);
+        self.hand_on(records)
     }
 
-    fn hand_on(&mut self, mut records: RecordBatch) {
+    fn hand_on(&mut self, mut records: RecordBatch) -> Result<(), SinkGone> {
         let road = &mut self.road;
         road.n_rows += self.counts.flush(self.stats);
         if let Some(boundary) = records.boundaries.last() {
             *road.read_position = boundary.progress.position().as_metric();
         }
         if records.is_empty() {
-            return records.recycle();
+            records.recycle();
+            return Ok(());
         }
         records.sequence = *road.next_sequence;
         *road.next_sequence += 1;
         records.read_at = Some(road.read_at);
         failpoint::hit(failpoint::ENCODE);
         self.stats.sent(u64::try_from(records.records.len()).unwrap_or(u64::MAX));
-        if road.out.blocking_send(records).is_err() {
-            road.flow = Flow::End;
+        road.out.blocking_send(records).map_err(|_| SinkGone)
+    }
+
+    fn refused(&mut self, error: EncodeError) -> BoxError {
+        if matches!(error, EncodeError::Registry { .. }) {
+            self.fault = Fault::Registry;
         }
+        Box::new(error)
     }
 
     fn bury(&mut self, letter: &DeadLetter<'_>) {
@@ -276,19 +296,21 @@ impl ChangeHandler for Handler<'_> {
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
                 self.make_room()
             }
-            Err(error) => {
-                self.registry_failed = matches!(error, EncodeError::Registry { .. });
-                Err(Box::new(error))
-            }
+            Err(error) => Err(self.refused(error)),
         }
     }
 
     fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
-        self.encoder.encode_schema_change(change, self.now_ns, &mut self.out).map_err(|error| {
-            self.registry_failed = matches!(error, EncodeError::Registry { .. });
-            Box::new(error) as BoxError
-        })?;
+        let encoded = self.encoder.encode_schema_change(change, self.now_ns, &mut self.out);
+        encoded.map_err(|error| self.refused(error))?;
         self.make_room()
+    }
+
+    fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
+        self.keeper.keep(schemas).map_err(|error| {
+            self.fault = Fault::Run;
+            Box::new(error) as BoxError
+        })
     }
 
     fn progress(&mut self, progress: Progress) {

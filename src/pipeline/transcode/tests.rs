@@ -6,6 +6,7 @@ use super::*;
 use crate::change::Progress;
 use crate::encode::{EncodeOptions, Format};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
+use crate::pipeline::keep;
 use crate::pipeline::schema_ids::NoSchemaIds;
 use crate::record::{TopicRole, Topics};
 use crate::schema::history::SchemaHistory;
@@ -63,7 +64,10 @@ fn start() -> (RawSender, mpsc::Receiver<RecordBatch>, std::thread::JoinHandle<R
     };
     let encoder = Encoder::new(options, topics, Box::new(NoSchemaIds));
     let letters = DeadLetters { policy: DeadLetterPolicy::DeadLetter, topic };
-    let transcoder = Transcoder::new(Box::new(Giant), encoder, letters, std::sync::Arc::default());
+    let transcoder = {
+        let (keeper, _) = keep::channel();
+        Transcoder::new(Box::new(Giant), encoder, letters, keeper, std::sync::Arc::default())
+    };
     let (sender, raw) = mpsc::channel(4);
     let (out, batches) = mpsc::channel(64);
     let sender = RawSender::new(sender, BUDGET_BYTES);

@@ -24,10 +24,16 @@ const NONE: u64 = 255;
 
 /// The events inside, one after the other, in one buffer that is kept between them: a
 /// transaction of any size takes the memory of its largest event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
     event: Vec<u8>,
     event_bytes_max: u64,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new(EVENT_BYTES_MAX)
+    }
 }
 
 impl Events {
@@ -178,7 +184,7 @@ mod tests {
     #[test]
     fn what_a_payload_claims_takes_no_memory() {
         let walk = |body: &[u8]| {
-            let mut events = Events::new(EVENT_BYTES_MAX);
+            let mut events = Events::default();
             let mut n_events = 0;
             let result = events.walk::<ParseError>(body, |_| {
                 n_events += 1;
