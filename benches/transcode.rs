@@ -137,6 +137,7 @@ fn encode(criterion: &mut Criterion) {
             tombstones: true,
             id_header,
             context_headers: false,
+            transaction_topic: None,
         };
         let mut encoder = Encoder::new(options, Arc::default(), Box::new(One));
         let table = table();
@@ -148,6 +149,7 @@ fn encode(criterion: &mut Criterion) {
             after: Some(&ROW),
             source: &SOURCE,
             id,
+            transaction: None,
             raw: &[],
         };
         let mut batch = RecordBatch::default();

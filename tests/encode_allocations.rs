@@ -70,6 +70,7 @@ fn options(format: Format) -> EncodeOptions {
         tombstones: true,
         id_header: true,
         context_headers: true,
+        transaction_topic: None,
     }
 }
 
@@ -115,6 +116,7 @@ fn check(format: Format) {
         after: Some(&row),
         source: &source,
         id,
+        transaction: None,
         raw: &[],
     };
     let moved = Change { op: Op::Update, before: Some(Before::Whole(&old)), ..create };

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use tokio::sync::mpsc;
 
-use crate::change::{Change, EventId, Progress, SchemaChange};
+use crate::change::{Change, EventId, Progress, SchemaChange, TransactionEdge};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeError, Encoder};
@@ -160,6 +160,11 @@ impl Handler<'_> {
         self.n_dead += 1;
     }
 
+    fn fatal(&mut self, error: EncodeError) -> BoxError {
+        self.registry_failed = matches!(error, EncodeError::Registry { .. });
+        Box::new(error)
+    }
+
     /// Whether the policy lets the pipeline go on without this row.
     fn may_bury(&self, error: &dyn Diagnose) -> bool {
         error.disposition() == Disposition::DeadLetter
@@ -179,18 +184,18 @@ impl ChangeHandler for Handler<'_> {
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
                 Ok(())
             }
-            Err(error) => {
-                self.registry_failed = matches!(error, EncodeError::Registry { .. });
-                Err(Box::new(error))
-            }
+            Err(error) => Err(self.fatal(error)),
         }
     }
 
     fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
-        self.encoder.encode_schema_change(change, self.now_ns, &mut self.out).map_err(|error| {
-            self.registry_failed = matches!(error, EncodeError::Registry { .. });
-            Box::new(error) as BoxError
-        })
+        let encoded = self.encoder.encode_schema_change(change, self.now_ns, &mut self.out);
+        encoded.map_err(|error| self.fatal(error))
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let encoded = self.encoder.encode_transaction(edge, &mut self.out);
+        encoded.map_err(|error| self.fatal(error))
     }
 
     fn progress(&mut self, progress: Progress) {

@@ -61,6 +61,7 @@ impl Run {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let golden = Golden::read(Source::Mongodb, config);
         let mut topics: BTreeMap<String, (Vec<usize>, usize)> = BTreeMap::new();

@@ -66,6 +66,7 @@ impl Road {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
             connector: "mongodb",
             values: ValueModes::default(),
         };

@@ -34,6 +34,7 @@ impl Transcoder {
             tombstones: true,
             id_header: true,
             context_headers: false,
+            transaction_topic: None,
         };
         Self {
             decoder: Box::new(decoder),

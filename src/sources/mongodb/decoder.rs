@@ -354,6 +354,7 @@ fn change(
         after: images.after,
         source: slots(&source, arena),
         id,
+        transaction: None,
         raw,
     };
     out.change(&change).map_err(Refusal::Sink)

@@ -140,6 +140,7 @@ impl SnapshotRows {
                 after: Some(&image),
                 source: slots(&place, context.arena),
                 id,
+                transaction: None,
                 raw,
             }),
             Err(source) => {
