@@ -141,6 +141,7 @@ impl App {
                 config.snapshot.clone(),
                 config.pipeline.clone(),
                 config.topic_prefix.clone(),
+                config.delivery.transaction_topic.is_some(),
             )),
         };
         let registry = match &config.format {

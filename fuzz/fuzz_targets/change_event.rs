@@ -73,6 +73,7 @@ fn decoder(has_rules: bool, is_sharded: bool, is_structured: bool) -> Decoder {
         structures: std::collections::BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 2_000,
+        transaction_metadata: false,
     };
     Decoder::new(config).expect("no rule is malformed")
 }

@@ -17,4 +17,5 @@ mod registry;
 mod round_trip;
 mod structured;
 mod tables;
+mod transactions;
 mod values;

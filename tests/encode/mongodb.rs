@@ -133,6 +133,7 @@ impl Run {
             structures: std::collections::BTreeMap::new(),
             snapshot: Some(SnapshotFacts { collections, position, read_at_us: 0, includes: None }),
             split_bytes_max: 64 << 20,
+            transaction_metadata: false,
         };
         Decoder::new(config).unwrap()
     }

@@ -67,6 +67,7 @@ fn decoder() -> Decoder {
         structures: BTreeMap::new(),
         snapshot: None,
         split_bytes_max: 64 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }

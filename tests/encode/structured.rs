@@ -112,6 +112,7 @@ fn decoder(structures: std::collections::BTreeMap<String, String>) -> Decoder {
         structures,
         snapshot: None,
         split_bytes_max: 1 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }

@@ -179,7 +179,7 @@ impl Decoder {
     /// Says that the group begins, where Debezium sees its begin.
     fn begin_metadata(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        if group.novelty == Novelty::Again || group.begun_at.is_some() {
+        if group.begun_at.is_some() {
             return Ok(());
         }
         group.begun_at = Some(event.offset);
@@ -189,6 +189,10 @@ impl Decoder {
     /// Says that the group begins or ends, if it has a part in transaction metadata.
     fn edge(&self, edge: Edge, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
         let Some(group) = &self.group else { return Ok(()) };
+        // It was said before. Its rows may yet come: those of an XA transaction.
+        if group.novelty == Novelty::Again {
+            return Ok(());
+        }
         let Some(name) = group.transaction(&self.at.name) else { return Ok(()) };
         let ts_ms = place(group, &self.at.name, event, 0).ts_us.div_euclid(1000);
         out.transaction(&TransactionEdge { edge, name, ts_ms, id: &group.name })
