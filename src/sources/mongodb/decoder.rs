@@ -166,7 +166,8 @@ impl Decoder {
         if self.collections.are_records() {
             self.foresee(raw, arena);
         }
-        let mut reached = None;
+        // The last places to start again from: behind it, and behind the last message.
+        let (mut reached, mut previous, mut told) = (None, None, None);
         for range in &raw.messages {
             let message = message(raw, range)?;
             let parsed = Message::parse(message).map_err(|source| self.malformed(source))?;
@@ -180,12 +181,29 @@ impl Decoder {
                     event.token().map_err(|source| self.malformed(source))?
                 }
             };
-            if !self.split.is_open() && !self.transactions.is_open() {
-                reached = Some(token);
+            if self.transactions.take_ended() {
+                reached = previous.or(reached);
+                if reached.is_none() {
+                    told = self.transactions.take_last();
+                }
+            }
+            if !self.split.is_open() {
+                previous = Some(token);
+                if !self.transactions.is_open() {
+                    reached = previous;
+                }
             }
         }
-        if let Some(token) = reached {
+        let last = previous.filter(|_| self.transactions.is_open());
+        if let Some(token) = last {
             let position = self.position(token)?;
+            self.transactions.keep_last(position);
+        }
+        let position = match reached {
+            Some(token) => Some(self.position(token)?),
+            None => told,
+        };
+        if let Some(position) = position {
             self.after = Some(position.clone());
             out.progress(Progress::Stream(Position::Mongodb(position), SchemaHistory::default()));
         }

@@ -7,23 +7,28 @@
 //! event, of whichever collection, or a batch's own token, which servers move on while nothing
 //! happens.
 //!
-//! While one is open, no position is told: reading starts again before its first event, and counts
-//! come out as they did.
+//! No position is told inside of one: reading starts again before its first event, and counts come
+//! out as they did. Where one follows the other, the place between them is told when it is known to
+//! be one, with the next event.
 
 use crate::change::{Edge, EventId, TransactionEdge, TransactionName};
+use crate::offsets::position::MongodbPosition;
 use crate::sources::mongodb::source_block::{Place, Transaction};
 use crate::sources::{BoxError, ChangeHandler};
 
 type Out<'o> = &'o mut dyn ChangeHandler;
 
-/// The transaction that is open, where begins and ends are asked for.
-pub(super) enum Transactions {
-    Unwanted,
-    Between,
-    Within(Open),
+/// Begins and ends, where they are asked for.
+pub(super) struct Transactions {
+    wanted: bool,
+    open: Option<Open>,
+    /// One has ended since this was asked for.
+    ended: bool,
+    /// Behind the last event of the batches before, while one is open.
+    last: Option<MongodbPosition>,
 }
 
-pub(super) struct Open {
+struct Open {
     lsid: String,
     number: i64,
     /// Of its first event.
@@ -35,18 +40,34 @@ pub(super) struct Open {
 
 impl Transactions {
     pub(super) fn new(wanted: bool) -> Self {
-        if wanted { Self::Between } else { Self::Unwanted }
+        Self { wanted, open: None, ended: false, last: None }
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Self::Within(_))
+        self.open.is_some()
+    }
+
+    /// Whether one has ended since the last call: the place before the message at hand is one to
+    /// start again from.
+    pub(super) fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The place behind the batches before, if there is no later one.
+    pub(super) fn take_last(&mut self) -> Option<MongodbPosition> {
+        self.last.take()
+    }
+
+    /// A batch ends here, inside of a transaction.
+    pub(super) fn keep_last(&mut self, position: MongodbPosition) {
+        self.last = Some(position);
     }
 
     /// The stream is at this cluster time.
     pub(super) fn reach(&mut self, cluster_time: u64, out: Out<'_>) -> Result<(), BoxError> {
-        match self {
-            Self::Within(open) if open.cluster_time < cluster_time => self.end(out),
-            Self::Unwanted | Self::Between | Self::Within(_) => Ok(()),
+        match &self.open {
+            Some(open) if open.cluster_time < cluster_time => self.end(out),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -57,11 +78,12 @@ impl Transactions {
         cluster_time: u64,
         out: Out<'_>,
     ) -> Result<(), BoxError> {
-        match (&*self, place.transaction) {
-            (Self::Unwanted, _) | (Self::Between, None) => return Ok(()),
-            (Self::Within(open), Some(its)) if open.is(its) => return Ok(()),
-            (Self::Within(_), _) => self.end(out)?,
-            (Self::Between, Some(_)) => {}
+        match (&self.open, place.transaction) {
+            _ if !self.wanted => return Ok(()),
+            (None, None) => return Ok(()),
+            (Some(open), Some(its)) if open.is(its) => return Ok(()),
+            (Some(_), _) => self.end(out)?,
+            (None, Some(_)) => {}
         }
         let Some(Transaction { lsid, number }) = place.transaction else { return Ok(()) };
         let open = Open {
@@ -72,15 +94,14 @@ impl Transactions {
             cluster_time,
         };
         open.say(Edge::Begin, out)?;
-        *self = Self::Within(open);
+        self.open = Some(open);
         Ok(())
     }
 
     fn end(&mut self, out: Out<'_>) -> Result<(), BoxError> {
-        match std::mem::replace(self, Self::Between) {
-            Self::Within(open) => open.say(Edge::End, out),
-            Self::Unwanted | Self::Between => Ok(()),
-        }
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.ended = true;
+        open.say(Edge::End, out)
     }
 }
 

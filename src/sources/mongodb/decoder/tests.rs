@@ -627,11 +627,15 @@ fn a_transaction_ends_with_what_is_later_and_positions_wait_for_it() {
         end(7, 2),
         begin(8, 3),
         of(8),
+        position(&token_within(2, 1)),
         end(8, 3),
         "of none".to_owned(),
         position(&token(4)),
     ];
     assert_eq!(found, expected);
+    // One after the other, each in a batch of its own.
+    let found = metadata(&[&[within(2, 0, 7)], &[within(2, 1, 7)], &[within(3, 0, 8)]]);
+    assert_eq!(found[5..], [of(8), position(&token_within(2, 1))]);
     // By a later token, or an event of a collection that is not captured.
     let ended = [begin(7, 2), of(7), end(7, 2), position(LATER)];
     assert_eq!(metadata(&[&[within(2, 0, 7)], &[batch_end(LATER)]]), ended);
