@@ -5,9 +5,10 @@ use std::time::Instant;
 use mongodb::bson::{Bson as Value, DateTime, Document as Driver, Timestamp, doc};
 
 use super::*;
-use crate::change::TransactionEdge;
-use crate::disposition::Disposition;
+use crate::disposition::{Diagnose, Disposition};
 use crate::value::Value as Cell;
+
+mod transactions;
 
 const TIME: u32 = 1_795_186_584;
 const UUID: &str = "5A10049091A62E013D4E6FADF306AA86274E89";
@@ -20,7 +21,7 @@ fn config() -> DecoderConfig {
         filter: TableFilter::new(Vec::new(), vec!["shop.secret".to_owned()]).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: std::collections::BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 1 << 20,
         transaction_metadata: false,
@@ -545,33 +546,35 @@ fn rules_for_fields_hold_for_every_image_and_not_for_the_key() {
     assert_eq!(seen.letters, ["shop.orders rs0/1795186584.2:0"]);
 }
 
-/// Begins, ends, changes and positions, with transaction metadata.
+/// What happened to schemas, in order: `kept <field names>`, `shown <number of fields>`,
+/// `told <field names>` with a position.
 #[derive(Default)]
-struct Metadata(Vec<String>);
+struct Schemas(Vec<String>, SchemaHistory);
 
-impl ChangeHandler for Metadata {
+impl Schemas {
+    fn fields(schemas: &SchemaHistory) -> String {
+        let texts: Vec<&str> = schemas.iter().map(|(_, text)| text).collect();
+        let texts = texts.concat();
+        let names = texts.split("\"name\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        names.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl ChangeHandler for Schemas {
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
-        self.0.push(match change.transaction {
-            Some(name) => format!("of {}", shown(name)),
-            None => "of none".to_owned(),
-        });
+        let Some([_, Cell::Struct(fields), _]) = change.after else { panic!("{change:?}") };
+        self.0.push(format!("shown {}", fields.len()));
         Ok(())
     }
 
-    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
-        self.0.push(format!(
-            "{:?} {} at {} ({})",
-            edge.edge,
-            shown(edge.name),
-            edge.ts_ms,
-            edge.id
-        ));
+    fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
+        self.0.push(format!("kept {}", Self::fields(schemas)));
+        self.1 = schemas.clone();
         Ok(())
     }
 
     fn progress(&mut self, progress: Progress) {
-        let Position::Mongodb(position) = progress.position() else { panic!("{progress:?}") };
-        self.0.push(format!("position {}", position.token));
+        self.0.push(format!("told {}", Self::fields(progress.schemas())));
     }
 
     fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
@@ -579,73 +582,97 @@ impl ChangeHandler for Metadata {
     }
 }
 
-fn shown(name: TransactionName<'_>) -> String {
-    let mut text = String::new();
-    name.write(&mut text);
-    text
+fn structured() -> DecoderConfig {
+    DecoderConfig { form: DocumentForm::Structured, ..config() }
 }
 
-fn metadata(batches: &[&[Driver]]) -> Vec<String> {
-    let config = DecoderConfig { transaction_metadata: true, ..config() };
-    let mut decoder = Decoder::new(config).unwrap();
-    let mut out = Metadata::default();
-    for batch in batches {
-        let messages: Vec<Vec<u8>> = batch.iter().map(|m| m.to_vec().unwrap()).collect();
-        decoder.decode(&raw(Stage::Stream, &messages), &Bump::new(), &mut out).unwrap();
+fn document(increment: u32, document: Driver) -> Vec<u8> {
+    event("insert", increment, doc! { "fullDocument": document }).to_vec().unwrap()
+}
+
+#[test]
+fn a_version_is_kept_before_a_record_has_it_and_goes_with_every_position() {
+    let mut decoder = Decoder::new(structured()).unwrap();
+    let mut out = Schemas::default();
+    let decode = |decoder: &mut Decoder, out: &mut Schemas, messages: &[Vec<u8>]| {
+        decoder.decode(&raw(Stage::Stream, messages), &Bump::new(), out).unwrap();
+        std::mem::take(&mut out.0)
+    };
+    let first = [document(1, doc! { "_id": 1 }), document(2, doc! { "_id": 2, "a": 1_i64 })];
+    let said = decode(&mut decoder, &mut out, &first);
+    assert_eq!(said, ["kept _id a", "shown 2", "shown 2", "told _id a"]);
+    let said = decode(&mut decoder, &mut out, &[document(3, doc! { "_id": 3, "a": 2_i64 })]);
+    assert_eq!(said, ["shown 2", "told _id a"], "nothing is kept twice");
+    // No new version, but what a restart must know.
+    let said = decode(&mut decoder, &mut out, &[document(4, doc! { "a": (1_i64 << 53) + 1 })]);
+    assert_eq!(said, ["kept _id a", "shown 2", "told _id a"]);
+
+    let schemas = out.1.clone();
+    let mut decoder = Decoder::new(DecoderConfig { schemas, ..structured() }).unwrap();
+    let said = decode(&mut decoder, &mut out, &first);
+    assert_eq!(said, ["shown 2", "shown 2", "told _id a"]);
+    let other = event(
+        "insert",
+        5,
+        doc! { "ns": { "db": "shop", "coll": "b" }, "fullDocument": { "x": 1 } },
+    );
+    let said = decode(&mut decoder, &mut out, &[other.to_vec().unwrap()]);
+    assert_eq!(said, ["kept x _id a", "shown 1", "told x _id a"], "of every collection");
+}
+
+#[test]
+fn a_version_within_a_snapshot_is_kept_before_a_record_has_it() {
+    let snapshot = Some(facts(&["a", "b"], None));
+    let mut decoder = Decoder::new(DecoderConfig { snapshot, ..structured() }).unwrap();
+    let mut out = Schemas::default();
+    let mut decode = |stage, documents: &[Driver]| {
+        let messages: Vec<Vec<u8>> = documents.iter().map(|d| d.to_vec().unwrap()).collect();
+        decoder.decode(&raw(stage, &messages), &Bump::new(), &mut out).unwrap();
+    };
+    decode(Stage::Snapshot { table: 0 }, &[doc! { "_id": 1, "a": 1 }, doc! { "_id": 2, "b": 1 }]);
+    decode(Stage::Snapshot { table: 0 }, &[doc! { "_id": 3 }]);
+    decode(Stage::SnapshotTableEnd { table: 0 }, &[]);
+    decode(Stage::SnapshotTableEnd { table: 1 }, &[]);
+    decode(Stage::SnapshotEnd, &[]);
+    assert_eq!(out.0, ["kept _id a b", "shown 3", "shown 3", "shown 3", "told _id a b"]);
+}
+
+#[test]
+fn texts_pass_on_what_was_known_of_records() {
+    let mut schemas = SchemaHistory::default();
+    schemas.set("shop.orders", "of a program to come");
+    let mut decoder = Decoder::new(DecoderConfig { schemas: schemas.clone(), ..config() }).unwrap();
+    struct Told(Vec<SchemaHistory>);
+    impl ChangeHandler for Told {
+        fn change(&mut self, _: &Change<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn progress(&mut self, progress: Progress) {
+            self.0.push(progress.schemas().clone());
+        }
+        fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+            Err(row.error)
+        }
     }
-    out.0
-}
-
-/// An insert within a transaction.
-fn within(increment: u32, place: u8, number: i64) -> Driver {
-    let mut event = insert(increment);
-    event.insert("_id", doc! { "_data": token_within(increment, place) });
-    event.extend(doc! { "txnNumber": number, "lsid": { "id": 1 } });
-    event
-}
-
-const LATER: &str = "826B005FA3000000032B0229296E04";
-
-#[test]
-fn a_transaction_ends_with_what_is_later_and_positions_wait_for_it() {
-    let begin = |n, i| format!("Begin {{\"id\": 1}}:{n} at 1795186584000 (rs0/1795186584.{i})");
-    let end = |n, i| format!("End {{\"id\": 1}}:{n} at 1795186584000 (rs0/1795186584.{i})");
-    let of = |n| format!("of {{\"id\": 1}}:{n}");
-    let position = |token: &str| format!("position {token}");
-    // By another transaction, by an event of none; the batches' own tokens say nothing new.
-    let found = metadata(&[
-        &[insert(1), within(2, 0, 7), batch_end(&token_within(2, 0))],
-        &[within(2, 1, 7), within(3, 0, 8), batch_end(&token_within(3, 0))],
-        &[insert(4)],
-    ]);
-    let expected = [
-        "of none".to_owned(),
-        begin(7, 2),
-        of(7),
-        position(&token(1)),
-        of(7),
-        end(7, 2),
-        begin(8, 3),
-        of(8),
-        position(&token_within(2, 1)),
-        end(8, 3),
-        "of none".to_owned(),
-        position(&token(4)),
-    ];
-    assert_eq!(found, expected);
-    // One after the other, each in a batch of its own.
-    let found = metadata(&[&[within(2, 0, 7)], &[within(2, 1, 7)], &[within(3, 0, 8)]]);
-    assert_eq!(found[5..], [of(8), position(&token_within(2, 1))]);
-    // By a later token, or an event of a collection that is not captured.
-    let ended = [begin(7, 2), of(7), end(7, 2), position(LATER)];
-    assert_eq!(metadata(&[&[within(2, 0, 7)], &[batch_end(LATER)]]), ended);
-    let mut filtered = insert(3);
-    filtered.insert("ns", doc! { "db": "shop", "coll": "secret" });
-    let ended = [begin(7, 2), of(7), end(7, 2), position(&token(3))];
-    assert_eq!(metadata(&[&[within(2, 0, 7)], &[filtered]]), ended);
+    let mut told = Told(Vec::new());
+    let messages = [insert(1).to_vec().unwrap()];
+    decoder.decode(&raw(Stage::Stream, &messages), &Bump::new(), &mut told).unwrap();
+    assert_eq!(told.0, [schemas]);
 }
 
 #[test]
-fn without_metadata_a_position_may_be_within_a_transaction() {
-    assert_eq!(seen(&[within(2, 0, 7), within(2, 1, 7)]).positions, [token_within(2, 1)]);
+fn what_is_known_of_documents_and_cannot_be_read_is_a_stop_with_the_way_out() {
+    let check = |text: &str, said: &str, hint: &str| {
+        let mut schemas = SchemaHistory::default();
+        schemas.set("shop.orders", text);
+        let error = Decoder::new(DecoderConfig { schemas, ..structured() }).err().unwrap();
+        assert_eq!(error.disposition(), Disposition::Stop);
+        let told = chain(&error);
+        assert!(told.contains("shop.orders") && told.contains(said), "{told}");
+        assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
+    };
+    check("{\"format\":1,", "read what is known", "offsets reset");
+    check("{\"format\":9,\"x\":1}", "format 9 is newer than 1", "the version of tailwater");
+    let twice = r#"{"format":1,"root":[{"name":"a","kind":"text"},{"name":"a","kind":"text"}],"n_versions":1}"#;
+    check(twice, "no field `a`", "documents: text");
 }
