@@ -44,6 +44,8 @@ pub struct MongodbSource {
     snapshot: SnapshotConfig,
     pipeline: String,
     topic_prefix: String,
+    /// Begins and ends of transactions are asked for.
+    transaction_metadata: bool,
 }
 
 impl MongodbSource {
@@ -53,8 +55,9 @@ impl MongodbSource {
         snapshot: SnapshotConfig,
         pipeline: String,
         topic_prefix: String,
+        transaction_metadata: bool,
     ) -> Self {
-        Self { config, snapshot, pipeline, topic_prefix }
+        Self { config, snapshot, pipeline, topic_prefix, transaction_metadata }
     }
 }
 
@@ -340,6 +343,7 @@ impl MongodbSource {
             schemas: schemas_of(old),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
+            transaction_metadata: self.transaction_metadata,
         };
         let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
         let log_end = log_end(&facts, &from);
