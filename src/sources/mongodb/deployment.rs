@@ -12,6 +12,7 @@ use mongodb::options::{ClientOptions, Credential};
 
 use super::error::SourceError;
 use super::hints::quoted;
+use super::reply::Replies;
 use crate::config::{CaptureScope, MongodbConfig};
 
 /// Connections beside those of a snapshot's readers: the stream's, and one for questions.
@@ -25,6 +26,8 @@ pub struct Deployment {
     pub(super) client: Client,
     /// The addresses of the URI, for messages.
     pub(super) servers: String,
+    /// Shared by all who read from it.
+    pub(super) replies: Replies,
     account: Option<Account>,
     scope: CaptureScope,
 }
@@ -68,7 +71,8 @@ impl Deployment {
         });
         let client = Client::with_options(options);
         let client = client.map_err(|error| SourceError::Uri { detail: error.kind.to_string() })?;
-        Ok(Self { client, servers, account, scope: config.scope.clone() })
+        let (replies, scope) = (Replies::default(), config.scope.clone());
+        Ok(Self { client, servers, replies, account, scope })
     }
 
     /// One question, one answer, of the primary, whatever `readPreference` says.

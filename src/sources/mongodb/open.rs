@@ -14,7 +14,7 @@ use mongodb::raw_batch_cursor::{RawBatch as DriverBatch, RawBatchCursor};
 use super::deployment::Deployment;
 use super::error::{Images, SourceError};
 use super::preflight::Version;
-use super::reply::{self, Pieces};
+use super::reply::{self, Pieces, Room};
 use super::stages::{self, StartPoint};
 use crate::config::{CaptureScope, MongodbConfig, PreImages};
 use crate::offsets::position::ResumeToken;
@@ -50,6 +50,8 @@ pub struct StreamSettings {
 /// An open stream.
 pub struct OpenStream {
     cursor: RawBatchCursor,
+    /// For the reply that is asked for.
+    room: Option<Room>,
     /// Where it was opened, or what was read last: for messages, and for going on after an
     /// invalidation.
     pub(super) place: StartPoint,
@@ -88,7 +90,7 @@ pub(super) async fn open(
     };
     let cursor =
         cursor.map_err(|e| refined(deployment.failed(OPEN, &e), &from, (&servers, images)))?;
-    Ok(OpenStream { cursor, place: from, begins_at: None, images, servers })
+    Ok(OpenStream { cursor, room: None, place: from, begins_at: None, images, servers })
 }
 
 async fn batches(
@@ -105,10 +107,17 @@ impl OpenStream {
         &mut self,
         deployment: &Deployment,
     ) -> Result<Option<Pieces>, SourceError> {
+        // Kept over a cancellation, as the question is.
+        if self.room.is_none() {
+            self.room = Some(deployment.replies.room().await);
+        }
         let reply = poll_fn(|context| Pin::new(&mut self.cursor).poll_next(context)).await;
         match reply {
             None => Ok(None),
-            Some(Ok(reply)) => self.take(reply).map(Some),
+            Some(Ok(reply)) => {
+                let room = self.room.take().expect("there is room before anything is asked for");
+                self.take((reply, room)).map(Some)
+            }
             Some(Err(error)) => Err(refined(
                 deployment.failed(READ, &error),
                 &self.place,
@@ -117,7 +126,7 @@ impl OpenStream {
         }
     }
 
-    fn take(&mut self, reply: DriverBatch) -> Result<Pieces, SourceError> {
+    fn take(&mut self, reply: (DriverBatch, Room)) -> Result<Pieces, SourceError> {
         let pieces = reply::pieces(reply, Stage::Stream, &self.servers, READ)?;
         let Some(bytes) = &pieces.token else { return Ok(pieces) };
         let unread = |detail: String| SourceError::Reply {

@@ -7,10 +7,11 @@ use super::deployment::Deployment;
 use super::error::SourceError;
 use super::open::StreamSettings;
 use super::parts::Plan;
-use super::snapshot::{self, Moment, Outcome};
+use super::snapshot::{self, Moment};
 use super::stages::StartPoint;
 use super::stream::{self, Channels, Proven};
 use crate::offsets::SourceAck;
+use crate::sources::readers::Outcome;
 use crate::sources::{RawSender, Session, SourceFuture};
 
 /// What is read before the stream.
