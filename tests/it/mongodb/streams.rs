@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mongodb::Collection;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Decimal128, Document, RawDocumentBuf, doc};
 use serde_json::{Value, json};
 
 use super::basics::{arrive, ops};
@@ -153,6 +153,49 @@ fn a_token_of_a_collection_that_is_captured_no_more_still_counts() {
     block(left.insert_one(doc! { "_id": 8 })).unwrap();
     block(run.t.insert_one(doc! { "_id": 1 })).unwrap();
     assert_eq!(ops(&setup.catch_up()), "c");
+}
+
+/// A number in an `_id` that is no int32 leaves its type beside the token's text (`_typeBits`), and
+/// a server wants both back: after a kill, and after a stop, for every such type.
+#[test]
+fn tokens_that_tell_the_types_of_numbers_outlive_kills_and_restarts() {
+    let decimal: Decimal128 = "1.10".parse().unwrap();
+    let ids: [Bson; 7] = [
+        7_i64.into(),
+        (-1_i64 << 40).into(),
+        2.5.into(),
+        (-0.0).into(),
+        Bson::Decimal128(decimal),
+        doc! { "l": 3_i64, "s": "x" }.into(),
+        doc! { "a": [1_i64] }.into(),
+    ];
+    for wire in [9, 21] {
+        let test = "mongodb::streams::tokens_that_tell_types";
+        // Nothing else moves the place away from the event.
+        let options = Options { noop: Duration::from_secs(3600), ..Options::of_wire(wire) };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let name = unique("mongo_types");
+        let t = mongo.collection(&name, "t");
+        block(t.insert_one(doc! { "_id": "first" })).unwrap();
+        let mut setup = Setup::mongodb(&mongo, &name);
+        setup.set("delivery.checkpoint_interval", "50ms");
+        assert_eq!(ops(&setup.catch_up()), "r");
+        for (n, id) in ids.iter().enumerate() {
+            let tailwater = setup.start();
+            tailwater.ready();
+            block(t.insert_one(doc! { "_id": id.clone() })).unwrap();
+            arrive(&tailwater, 1);
+            // Several times what a checkpoint takes.
+            std::thread::sleep(Duration::from_millis(400));
+            let resumed = tailwater.said();
+            let with_types = resumed.contains("\"position\":\"bson:");
+            assert_eq!(with_types, n > 0, "wire {wire}, before {id:?}: {resumed}");
+            let ended = if n % 2 == 0 { tailwater.kill() } else { tailwater.stop() };
+            assert_eq!(ops(&ended), "c", "wire {wire}, {id:?}: each once");
+        }
+        block(t.delete_one(doc! { "_id": 7_i64 })).unwrap();
+        assert_eq!(ops(&setup.catch_up()), "d.", "wire {wire}");
+    }
 }
 
 /// MG-06: the update stays, without a document, and the delete follows.

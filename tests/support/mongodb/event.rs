@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::oplog::{Change, Delta, Entry, Namespace, Op};
 use super::raw::{Builder, INTERNAL_BYTES_MAX, Raw, parse};
 use super::state::{NEWEST, State};
-use super::token::{self, Event};
+use super::token::{self, Event, Token};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -49,7 +49,7 @@ pub(crate) enum Part {
 
 /// An event in parts: filters look at the small ones without reading documents.
 pub(crate) struct Made {
-    pub(crate) token: Vec<u8>,
+    pub(crate) token: Token,
     pub(crate) parts: Vec<(&'static str, Part)>,
 }
 

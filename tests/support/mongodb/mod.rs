@@ -25,6 +25,7 @@ pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod stream;
 pub(crate) mod token;
+pub(crate) mod type_bits;
 pub(crate) mod update;
 pub(crate) mod wire;
 
