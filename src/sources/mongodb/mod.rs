@@ -40,6 +40,7 @@ pub mod decoder;
 pub mod event;
 pub mod fields;
 pub mod namespace;
+mod news;
 pub mod row;
 mod snapshot_rows;
 pub mod source_block;

@@ -260,6 +260,43 @@ fn collections_are_dropped_renamed_and_made_again() {
     }
 }
 
+/// A rename makes no events of the documents that it brings: never without a word, whether or not
+/// the old name is captured, and `$out` is one too. What it writes on its way makes no topics.
+#[test]
+fn documents_that_come_by_a_rename_or_an_out_are_told_of() {
+    for (wire, include) in [(9, "t"), (21, "*"), (21, "t")] {
+        let only = |setup: &mut Setup| {
+            let include = format!("{}.{include}", setup.prefix);
+            setup.set("source.mongodb.collections.include", vec![include]);
+        };
+        let Some(run) = running(wire, "documents_that_come_by_a_rename", only) else { return };
+        let other = run.mongo.collection(&run.name, "raw");
+        block(other.insert_many((1..4).map(|n| doc! { "_id": n }))).unwrap();
+        let cursor = block(other.aggregate(vec![doc! { "$out": "t" }])).unwrap();
+        drop(cursor);
+        run.tailwater.says("\"collection\":\"t\",\"renamed_from\"", seconds(20));
+        run.tailwater.says("use `$merge` in place of `$out`", seconds(1));
+        let full = |name: &str| format!("{}.{name}", run.name);
+        let rename = |from: String, to: String| {
+            drop(run.mongo.admin(doc! { "renameCollection": from, "to": to }))
+        };
+        // Onto a free name: neither of these is what the next one brings.
+        rename(full("t"), full("was"));
+        rename(full("raw"), full("t"));
+        let from = format!("\"renamed_from\":\"{}\"", full("raw"));
+        run.tailwater.says(&from, seconds(20));
+        run.insert(7);
+        let n_before = if include == "t" { 1 } else { 4 };
+        arrive(&run.tailwater, n_before + 1);
+        assert_eq!(run.keys().last().map(String::as_str), Some("7"));
+        let said = run.tailwater.said();
+        let n_errors = if include == "t" { 2 } else { 3 };
+        assert_eq!(said.matches("\"level\":\"ERROR\"").count(), n_errors, "{said}");
+        let written = std::fs::read_to_string(&run.tailwater.stdout).unwrap();
+        assert!(!written.contains("agg_out"), "{written}");
+    }
+}
+
 fn drop_rename_and_make(run: &Running, case: &str) {
     let index = doc! { "key": { "v": 1 }, "name": "v_1" };
     let indexes = doc! { "createIndexes": "t", "indexes": [index] };

@@ -151,7 +151,13 @@ pub(super) fn aggregate(call: &mut Call<'_>, state: &mut State) -> Result<Answer
     write::enter(call, state)?;
     let at = read_time(call, state, &ns)?;
     let session = call.session();
-    let found = aggregation::run(state, session.as_deref(), &ns, at, &pipeline)?;
+    let out = pipeline.last().and_then(|stage| stage.get("$out")).cloned();
+    let n_stages = pipeline.len() - usize::from(out.is_some());
+    let stages = &pipeline[..n_stages];
+    let mut found = aggregation::run(state, session.as_deref(), &ns, at, stages)?;
+    if let Some(to) = out {
+        aggregation::out(state, std::mem::take(&mut found), &ns, &to)?;
+    }
     let kind = Kind::Found(found.iter().map(raw).collect());
     opened(state, Cursor { ns, kind, at, session }, shown, size)
 }
