@@ -23,6 +23,10 @@ fn connection_hint(error: &SourceError) -> Option<String> {
             "check `source.mongodb.user` and `password`, and that the user was made in the database that `authSource` names (admin where it is left out): db.getSiblingDB(\"admin\").getUser({})",
             quoted(user)
         ),
+        SourceError::LoginLost { user, .. } => format!(
+            "it was let in before: was its password changed, or does the router (mongos) not reach its config servers? db.getSiblingDB(\"admin\").getUser({}); sh.status()",
+            quoted(user)
+        ),
         SourceError::Setup { .. } => {
             "correct the option in `source.mongodb.uri`".to_owned()
         }
@@ -104,7 +108,7 @@ fn log_hint(error: &SourceError) -> Option<String> {
             "servers of 7.0 (6.0.9) and newer send such events in fragments; on this one, leave `pre_images` off, or set `full_document: off`, until the stream is past it".to_owned()
         }
         SourceError::ImageMissing { images, .. } => format!(
-            "images are kept as long as db.adminCommand({{ getClusterParameter: \"changeStreamOptions\" }}) says (expireAfterSeconds); set `source.mongodb.{}: when_available` until the stream is past it",
+            "a collection that was made since keeps none unless it is told to (collMod: changeStreamPreAndPostImages: {{ enabled: true }}), and they are kept as long as db.adminCommand({{ getClusterParameter: \"changeStreamOptions\" }}) says (expireAfterSeconds); set `source.mongodb.{}: when_available` until the stream is past it",
             images.key()
         ),
         _ => return None,

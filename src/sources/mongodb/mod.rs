@@ -32,6 +32,7 @@ pub mod stages;
 pub mod stream;
 
 mod hints;
+mod identity;
 mod oplog;
 
 pub mod captured;

@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 
 use super::listing::is_glob;
 use super::namespace::TEMPORARY;
-use super::preflight::Version;
+use super::preflight::Features;
 use crate::config::{CaptureScope, FullDocument, MongodbConfig, PreImages, TableFilter};
 
 /// Where a stream begins.
@@ -45,19 +45,19 @@ impl fmt::Display for StartPoint {
 /// `$changeStreamSplitLargeEvent` last.
 pub(super) fn pipeline(
     config: &MongodbConfig,
-    version: Version,
+    features: Features,
     from: &StartPoint,
 ) -> Vec<Document> {
-    let mut stages = vec![doc! { "$changeStream": change_stream(config, version, from) }];
+    let mut stages = vec![doc! { "$changeStream": change_stream(config, features, from) }];
     stages.push(doc! { "$match": filter(&config.collections) });
-    if version.has_split_events() {
+    if features.split_events {
         stages.push(doc! { "$changeStreamSplitLargeEvent": {} });
     }
     stages
 }
 
 /// <https://www.mongodb.com/docs/manual/reference/operator/aggregation/changeStream/>
-fn change_stream(config: &MongodbConfig, version: Version, from: &StartPoint) -> Document {
+fn change_stream(config: &MongodbConfig, features: Features, from: &StartPoint) -> Document {
     let mut options = Document::new();
     match config.full_document {
         FullDocument::Off => None,
@@ -72,7 +72,7 @@ fn change_stream(config: &MongodbConfig, version: Version, from: &StartPoint) ->
         PreImages::Required => Some("required"),
     }
     .map(|value| options.insert("fullDocumentBeforeChange", value));
-    if version.has_expanded_events() {
+    if features.expanded_events {
         options.insert("showExpandedEvents", true);
     }
     match from {
@@ -311,17 +311,17 @@ mod tests {
 
     #[test]
     fn a_server_is_asked_for_no_more_than_it_has() {
-        let stages = |version: Version| pipeline(&config(|_| {}), version, &StartPoint::Open);
+        let stages = |features| pipeline(&config(|_| {}), features, &StartPoint::Open);
         let matched = doc! { "$match": { "$nor": nor(None) } };
         let old = doc! { "fullDocument": "updateLookup", "allChangesForCluster": true };
-        assert_eq!(stages(Version(4, 4, 1)), [doc! { "$changeStream": old }, matched.clone()]);
+        assert_eq!(stages(Features::default()), [doc! { "$changeStream": old }, matched.clone()]);
         let new = doc! {
             "fullDocument": "updateLookup",
             "showExpandedEvents": true,
             "allChangesForCluster": true,
         };
         assert_eq!(
-            stages(Version(8, 0, 0)),
+            stages(Features { expanded_events: true, split_events: true }),
             [doc! { "$changeStream": new }, matched, doc! { "$changeStreamSplitLargeEvent": {} }]
         );
     }
@@ -333,7 +333,7 @@ mod tests {
             config.full_document = FullDocument::Off;
             config.pre_images = PreImages::Required;
         });
-        let stage = |from| pipeline(&config, Version(4, 2, 0), &from);
+        let stage = |from| pipeline(&config, Features::default(), &from);
         let image = doc! { "fullDocumentBeforeChange": "required" };
         assert_eq!(stage(StartPoint::Open).first(), Some(&doc! { "$changeStream": image }));
         let token = doc! { "_data": "82" };

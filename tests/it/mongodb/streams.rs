@@ -361,6 +361,24 @@ fn an_event_beyond_16_mb_of_an_old_server_stops_loudly() {
     run.setup.fails(exit::SOURCE, &["larger than the 16 MB", "7.0"]);
 }
 
+/// A collection that was made behind the start check keeps no images: what mends it is told.
+#[test]
+fn a_collection_without_images_where_they_are_required_stops_with_the_command() {
+    let Some(run) = running(21, "a_collection_without_images", |_| ()) else { return };
+    run.tailwater.stop().expect(0, &[]);
+    let images = doc! { "collMod": "t", "changeStreamPreAndPostImages": { "enabled": true } };
+    block(run.mongo.database(&run.name).run_command(images)).unwrap();
+    let mut setup = run.setup.clone();
+    setup.set("source.mongodb.pre_images", "required");
+    let tailwater = setup.start();
+    tailwater.ready();
+    let made = run.mongo.collection(&run.name, "made");
+    block(made.insert_one(doc! { "_id": 1 })).unwrap();
+    block(made.delete_one(doc! { "_id": 1 })).unwrap();
+    let said = ["51770", "pre_images: required", "collMod: changeStreamPreAndPostImages"];
+    tailwater.wait(seconds(30)).expect(exit::SOURCE, &said);
+}
+
 /// MG-17: what is no text is not made to look like some.
 #[test]
 fn broken_text_and_repeated_names_follow_the_documented_policy() {

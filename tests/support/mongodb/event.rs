@@ -306,10 +306,12 @@ fn before_change(change: &Change, view: &View) -> Result<Option<Part>, Failure> 
             Some(Part::Raw(before.clone()))
         }
         Before::WhenAvailable => Some(Part::Bson(Bson::Null)),
+        // Of a collection that keeps none: `document_source_change_stream_add_pre_image.cpp`.
         Before::Required => {
-            return Err(no_image(
-                "a pre-image for all update, delete and replace events, but the pre-image",
-            ));
+            let message = "Change stream was configured to require a pre-image for all update, \
+                           delete and replace events, but pre-image id was not available for event";
+            return Err(Failure::new(51770, "Location51770", message)
+                .label("NonResumableChangeStreamError"));
         }
     })
 }

@@ -230,7 +230,9 @@ fn view(state: &State, scope: Scope, options: &Document) -> Result<View, Failure
                     _ => return Err(not_a_value("fullDocumentBeforeChange", text)),
                 }
             }
-            "showExpandedEvents" if wire >= 17 => view.expanded = value.as_bool() == Some(true),
+            "showExpandedEvents" if wire >= 17 && !state.options.plain => {
+                view.expanded = value.as_bool() == Some(true)
+            }
             _ => return Err(unknown_field(name)),
         }
     }
@@ -257,7 +259,7 @@ fn behind(state: &State, stages: &[Document]) -> Result<(bool, Vec<Document>), F
                 rest.push(stage.clone());
             }
             // 6.0.9 and later; the 6.0 that is played here is later than that.
-            "$changeStreamSplitLargeEvent" if state.options.wire >= 17 => {
+            "$changeStreamSplitLargeEvent" if state.options.wire >= 17 && !state.options.plain => {
                 if at + 1 != stages.len() {
                     let message =
                         "$changeStreamSplitLargeEvent must be the last stage in the pipeline";

@@ -77,6 +77,11 @@ pub(super) fn find(call: &mut Call<'_>, state: &mut State) -> Result<Answer, Fai
         let kind = Kind::Found(oplog(state, &query));
         return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
     }
+    if shown == "config.version" && state.options.router {
+        let version = doc! { "_id": 1, "clusterId": state.replica_set };
+        let kind = Kind::Found(VecDeque::from([raw(&version)]));
+        return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
+    }
     if (query.min.is_some() || query.max.is_some()) && !query.by_id {
         let message = "When using min()/max() a hint of which index to use must be provided";
         return Err(Failure::new(51173, "Location51173", message));
