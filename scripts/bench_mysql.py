@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from bench_common import (ROWS, WORK, Run, chosen, must_hold, report_drain, report_producer, say_end,
-                          write_config)
+                          warm_broker, write_config)
 
 SOURCE = os.environ["BENCH_SOURCE"]
 BIN, PORT = os.environ["BENCH_BIN"], os.environ[f"{SOURCE.upper()}_PORT"]
@@ -77,6 +77,7 @@ subprocess.run([f"{BIN}/mysql", *LOGIN, "-e", "create database bench"], check=Tr
 sql("create table digits (n int); insert into digits values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);"
     "create table numbers (n int); insert into numbers "
     "select a.n + 10 * b.n + 100 * c.n from digits a, digits b, digits c")
+warm_broker()
 for measurement in chosen(["drain", "transaction"]):
     globals()[f"measure_{measurement}"]()
 say_end()

@@ -9,7 +9,7 @@ import threading
 import time
 
 from bench_common import (KAFKA, REGISTRY, ROWS, WORK, Run, chosen, must_hold, report, report_drain,
-                          say_end, write_config)
+                          report_producer, say_end, warm_broker, write_config)
 
 BIN, PORT = (os.environ[n] for n in ("POSTGRES_BIN", "POSTGRES_PORT"))
 RATE, LATENCY_SECONDS = 1000, int(os.environ.get("BENCH_LATENCY_SECONDS", "20"))
@@ -64,6 +64,7 @@ def drain(name, table, n, per_transaction):
 def measure_drain():
     baseline, run = drain("bench_drain", "drain", ROWS, 1000)
     report_drain(f"drain of {ROWS} inserts to Kafka as Avro", ROWS, baseline, run, "pg_recvlogical", 0.6)
+    report_producer(ROWS)
 
 
 def measure_transaction():
@@ -196,6 +197,7 @@ def measure_start():
 
 
 psql("create database bench", "postgres")
+warm_broker()
 for name in chosen(["drain", "transaction", "snapshot", "latency", "start"]):
     globals()[f"measure_{name}"]()
 say_end()

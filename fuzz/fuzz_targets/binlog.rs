@@ -4,13 +4,14 @@
 
 mod binlog_common;
 
-use binlog_common::{batch, decoder, opened};
+use binlog_common::{batch, decoder, flavor, opened};
 use bumpalo::Bump;
 use libfuzzer_sys::fuzz_target;
 use tailwater::sources::Decode as _;
 
 fuzz_target!(|data: &[u8]| {
+    let Some((choice, data)) = data.split_first() else { return };
     let mut reader = binlog_common::common::Reader::default();
-    let raw = batch(&opened(), data);
-    decoder().decode(&raw, &Bump::new(), &mut reader).ok();
+    let raw = batch(&opened(flavor(*choice)), data);
+    decoder(flavor(*choice)).decode(&raw, &Bump::new(), &mut reader).ok();
 });

@@ -6,7 +6,7 @@ pub mod common;
 use std::time::Instant;
 
 use tailwater::config::TableFilter;
-use tailwater::offsets::position::{BinlogFile, MysqlPosition, Position};
+use tailwater::offsets::position::{BinlogFile, MariadbGtidList, MariadbPosition, MysqlPosition, Position};
 use tailwater::sources::mysql::catalog::{Catalog, TableFacts};
 use tailwater::sources::mysql::decoder::{Collaborators, Decoder, DecoderConfig};
 use tailwater::sources::mysql::json::JsonForm;
@@ -23,22 +23,32 @@ impl Catalog for NoCatalog {
     }
 }
 
-pub fn decoder() -> Decoder {
-    let position = MysqlPosition::new(String::new(), None, BinlogFile { name: "binlog.000001".to_owned(), offset: 4 });
+/// Of the server whose log the first byte of an input chooses.
+pub fn flavor(choice: u8) -> Flavor {
+    if choice & 0x80 == 0 { Flavor::Mysql } else { Flavor::Mariadb }
+}
+
+pub fn decoder(flavor: Flavor) -> Decoder {
+    let file = BinlogFile { name: "binlog.000001".to_owned(), offset: 4 };
+    let resume_from = match flavor {
+        Flavor::Mysql => Position::Mysql(MysqlPosition::new(String::new(), None, file)),
+        Flavor::Mariadb => Position::Mariadb(MariadbPosition::new(MariadbGtidList::default(), file)),
+    };
     let config = DecoderConfig {
         source: SourceConstants {
             version: "0",
-            flavor: Flavor::Mysql,
+            flavor,
             topic_prefix: "p".to_owned(),
         },
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         json_form: JsonForm::Server,
         tinyint1: tailwater::config::Tinyint1Mode::Number,
         include_query: true,
-        resume_from: Position::Mysql(position),
+        include_schema_changes: true,
+        resume_from,
     };
     let settings = SchemaSettings {
-        flavor: Flavor::Mysql,
+        flavor,
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         lower_case: false,
         explicit_timestamps: true,
@@ -69,10 +79,16 @@ pub const TYPES: [(u8, &[u8]); 24] = [
 ];
 
 /// A transaction, and a map of the table with the number 1.
-pub fn opened() -> Vec<Vec<u8>> {
+pub fn opened(flavor: Flavor) -> Vec<Vec<u8>> {
+    let types = TYPES.map(|(code, metadata)| match (flavor, code) {
+        // Neither JSON nor VECTOR are types of MariaDB's log; what it has compressed is.
+        (Flavor::Mariadb, 245) => (140, [2].as_slice()),
+        (Flavor::Mariadb, 242) => (141, [44, 1].as_slice()),
+        _ => (code, metadata),
+    });
     let mut map = vec![1, 0, 0, 0, 0, 0, 1, 0, 1, b'd', 0, 1, b't', 0, TYPES.len() as u8];
-    map.extend(TYPES.iter().map(|(code, _)| code));
-    let metadata: Vec<u8> = TYPES.iter().flat_map(|(_, metadata)| *metadata).copied().collect();
+    map.extend(types.iter().map(|(code, _)| code));
+    let metadata: Vec<u8> = types.iter().flat_map(|(_, metadata)| *metadata).copied().collect();
     map.push(metadata.len() as u8);
     map.extend(metadata);
     map.extend(vec![0xFF; TYPES.len().div_ceil(8)]);
@@ -82,7 +98,17 @@ pub fn opened() -> Vec<Vec<u8>> {
     map.extend([4, names.len() as u8]);
     map.extend(names);
     map.extend([5, 5, 2, 1, b'x', 1, b'y', 6, 5, 2, 1, b'x', 1, b'y']);
-    vec![event(34, &[0; 25]), event(2, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN"), event(19, &map)]
+    match flavor {
+        Flavor::Mysql => {
+            let begin = event(2, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN");
+            vec![event(34, &[0; 25]), begin, event(19, &map)]
+        }
+        Flavor::Mariadb => {
+            let mut gtid = [0; 19];
+            gtid[0] = 1;
+            vec![event(162, &gtid), event(19, &map)]
+        }
+    }
 }
 
 /// `first`, then events: their kind, two bytes of length, their body.

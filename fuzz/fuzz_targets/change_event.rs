@@ -70,7 +70,7 @@ fn decoder(has_rules: bool, is_sharded: bool, is_structured: bool) -> Decoder {
             rename: rules(&["*.*.d:e", "*.*.b.f:g"]),
         },
         form: if is_structured { DocumentForm::Structured } else { DocumentForm::Text },
-        structures: std::collections::BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 2_000,
     };

@@ -1,4 +1,4 @@
-//! `tailwater offsets show|set|reset`.
+//! `tailwater offsets show|set|forget|reset`.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 use crate::exit;
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore};
+use crate::sources::mysql::schemas::forget_table;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,6 +29,18 @@ enum Action {
         /// Where the stream is to start: everything that committed at or before it counts as done
         #[arg(long, value_name = "X/Y")]
         lsn: Lsn,
+        /// Do it; without this only what would happen is said
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget what one table of MySQL or MariaDB looked like, so that the catalogue is asked for it
+    /// when its next rows come; refused while the pipeline runs
+    Forget {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// As it is called on the server
+        #[arg(long, value_name = "DATABASE.TABLE")]
+        table: String,
         /// Do it; without this only what would happen is said
         #[arg(long)]
         yes: bool,
@@ -54,6 +67,10 @@ pub(super) fn run(arguments: Arguments) -> Result<exit::Code, Report> {
             Action::Set { file, lsn, yes } => {
                 let mut store = open(&config::load(&file.config)?.config, Access::Change).await?;
                 set(store.as_mut(), lsn, Consent::of(yes)).await
+            }
+            Action::Forget { file, table, yes } => {
+                let mut store = open(&config::load(&file.config)?.config, Access::Change).await?;
+                forget(store.as_mut(), &table, Consent::of(yes)).await
             }
             Action::Reset { file, yes } => {
                 let mut store = open(&config::load(&file.config)?.config, Access::Change).await?;
@@ -107,6 +124,44 @@ async fn set(
     }
     store.save(&after).await.map_err(|error| report(&error))?;
     super::print(&format!("done: {change}\n"))
+}
+
+async fn forget(
+    store: &mut dyn OffsetStore,
+    table: &str,
+    consent: Consent,
+) -> Result<exit::Code, Report> {
+    let before = store.load().await.map_err(|error| report(&error))?;
+    let location = store.location();
+    let after = without(before.as_ref(), table, &location)?;
+    let change = format!("forget what {table} looked like, at {location}");
+    if consent == Consent::Missing {
+        return Err(needs_consent(
+            change,
+            "its rows from the checkpoint on are then read by what the catalogue says now, where the log shows no statement about it since; rows that were written before it was altered without the log get wrong names",
+        ));
+    }
+    store.save(&after).await.map_err(|error| report(&error))?;
+    super::print(&format!("done: {change}\n"))
+}
+
+/// The checkpoint without what one table looked like, and the next counter.
+fn without(before: Option<&Checkpoint>, table: &str, location: &str) -> Result<Checkpoint, Report> {
+    let nothing = |why: &str| {
+        Report::refused(
+            format!("forget what {table} looked like, at {location}: {why}"),
+            "`tailwater offsets show` prints the checkpoint; names are written as on the server, `database.table`".to_owned(),
+        )
+    };
+    let before = before.ok_or_else(|| nothing("there is no checkpoint yet"))?;
+    let schemas = forget_table(&before.schemas, table);
+    let schemas = schemas.map_err(|error| Report::of(exit::Code::Offsets, &error))?;
+    Ok(Checkpoint {
+        schemas: schemas.ok_or_else(|| nothing("nothing is known of it"))?,
+        counter: before.counter + 1,
+        written_by: format!("{} offsets forget", env!("CARGO_PKG_VERSION")),
+        ..before.clone()
+    })
 }
 
 async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Code, Report> {
@@ -210,6 +265,29 @@ mod tests {
         let Position::Postgres(position) = &after.position else { panic!("{after:?}") };
         assert_eq!((position.lsn, position.timeline, after.counter), (lsn, 1, 42));
         assert_eq!((after.partitions, after.identity), (before.partitions, before.identity));
+    }
+
+    #[tokio::test]
+    async fn one_table_is_forgotten_and_nothing_else() {
+        let mut before = checkpoint(SnapshotState::Complete);
+        before.schemas.set("", r#"{"format":1,"complete":true,"databases":{}}"#);
+        let entry = r#"{"database":"d","table":"t","model":{"origin":"catalog","columns":[]}}"#;
+        before.schemas.set("`d`.`t`", entry);
+        let mut store = Memory(Some(before.clone()));
+        assert!(forget(&mut store, "d.u", Consent::Given).await.is_err());
+        assert!(forget(&mut store, "d.t", Consent::Missing).await.is_err());
+        assert_eq!(store.0.as_ref(), Some(&before));
+        assert_eq!(forget(&mut store, "d.t", Consent::Given).await, Ok(exit::Code::Ok));
+        let after = store.0.unwrap();
+        let texts: Vec<_> = after.schemas.iter().map(|(_, text)| text.to_owned()).collect();
+        assert_eq!(texts[1], r#"{"database":"d","table":"t","model":null}"#);
+        let (schemas, counter) = (before.schemas.clone(), before.counter);
+        assert_eq!(after.counter, counter + 1);
+        assert_eq!(
+            Checkpoint { schemas, counter, written_by: before.written_by.clone(), ..after },
+            before
+        );
+        assert!(forget(&mut Memory(None), "d.t", Consent::Given).await.is_err());
     }
 
     #[tokio::test]

@@ -246,7 +246,8 @@ pub(super) struct Mongodb {
     pub(super) full_document: Option<FullDocument>,
     /// What `before` is made of. Default: `off`. Debezium: `capture.mode` with `…_with_pre_image`.
     pub(super) pre_images: Option<PreImages>,
-    /// How documents stand in records. Default: `text`.
+    /// How documents stand in records. Default: `text`. With `structured` the schema of each
+    /// collection is inferred, and kept with the offsets.
     pub(super) documents: Option<DocumentForm>,
     /// Fields of documents that are left out or called otherwise.
     pub(super) fields: Option<Fields>,

@@ -10,6 +10,8 @@
 //! After a failed write or fsync the handle is dropped and never believed again: the pages may be
 //! gone from the cache while the next fsync says yes. The run starts over from what can be read.
 
+mod histories;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,16 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::offsets::schemas::{Packer, Reference, unpack};
+use crate::offsets::schemas::{Packer, Reference};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
-use crate::schema::history::SchemaHistory;
 
 const MAGIC: [u8; 4] = *b"TWOF";
 /// Readers of a later program read this version for ever; a newer version is refused by name.
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
-/// What the files of schema histories are called, behind the pipeline.
-const SCHEMAS: &str = "schemas.";
 /// A checkpoint is a few hundred bytes; anything beyond this is not one.
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
@@ -223,7 +222,7 @@ impl Slots {
             });
         }
         if let Some(reference) = &stored.schemas {
-            match self.read_schemas(reference) {
+            match self.read_schemas(reference)? {
                 Ok(schemas) => stored.checkpoint.schemas = schemas,
                 Err(detail) => return Ok(Slot::Torn(format!("{name}: {detail}"))),
             }
@@ -231,26 +230,18 @@ impl Slots {
         Ok(Slot::Valid(Box::new(stored)))
     }
 
-    fn read_schemas(&self, reference: &Reference) -> Result<SchemaHistory, String> {
-        let read = std::fs::read(self.schemas_path(reference));
-        let bytes = read.map_err(|error| format!("read its schema history: {error}"))?;
-        unpack(reference, &bytes)
-    }
-
-    fn schemas_path(&self, reference: &Reference) -> PathBuf {
-        self.path(&format!("{SCHEMAS}{}", reference.name()))
-    }
-
     fn save_now(&self, checkpoint: &Checkpoint, packer: &mut Packer) -> Result<(), OffsetError> {
         let write = |source| self.io("write", source);
-        let (reference, bytes) = packer.pack(&checkpoint.schemas).map_err(write)?;
-        if let (Some(reference), Some(bytes)) = (&reference, &bytes) {
-            self.write_file(&self.schemas_path(reference), bytes).map_err(write)?;
-        }
+        let known = packer.known(&checkpoint.schemas);
+        let is_new = known.is_none();
+        let reference = match known {
+            Some(reference) => reference,
+            None => self.write_schemas(&checkpoint.schemas).map_err(write)?,
+        };
         let slot = frame(&Written { checkpoint, schemas: &reference });
         self.write_file(&self.slot_path(checkpoint.counter), &slot).map_err(write)?;
         packer.remember(&checkpoint.schemas, reference);
-        if bytes.is_some() {
+        if is_new {
             self.remove_old_schemas();
         }
         Ok(())
@@ -267,30 +258,6 @@ impl Slots {
             File::open(&self.folder)?.sync_all()?;
         }
         Ok(())
-    }
-
-    /// Histories that neither slot names. One that stays takes room and does no harm.
-    fn remove_old_schemas(&self) {
-        let named =
-            [self.read_slot(0), self.read_slot(1)].into_iter().filter_map(|slot| match slot {
-                Ok(Slot::Valid(stored)) => stored.schemas.map(|named| self.schemas_path(&named)),
-                Ok(Slot::Missing | Slot::Torn(_)) | Err(_) => None,
-            });
-        let named: Vec<PathBuf> = named.collect();
-        for path in self.all_schemas() {
-            if !named.contains(&path) {
-                drop(std::fs::remove_file(path));
-            }
-        }
-    }
-
-    fn all_schemas(&self) -> Vec<PathBuf> {
-        let prefix = format!("{}.{SCHEMAS}", self.pipeline);
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let ours = |entry: &std::fs::DirEntry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
-        };
-        entries.filter(ours).map(|entry| entry.path()).collect()
     }
 
     fn reset_now(&self, packer: &mut Packer) -> Result<(), OffsetError> {

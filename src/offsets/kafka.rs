@@ -10,6 +10,7 @@
 
 mod format;
 mod lock;
+mod parts;
 mod topic;
 
 use std::time::{Duration, Instant};
@@ -24,10 +25,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::disposition::Disposition;
 use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
-use crate::offsets::schemas::{Packer, Reference};
+use crate::offsets::schemas::{self, Packer, Reference};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
 use format::{Found, Latest};
 use lock::Lock;
+use parts::Parts;
 
 /// One question to the brokers; several fit into the retry budget.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,8 +57,7 @@ struct Writer {
     /// Counter of the last checkpoint that was read or written.
     counter: Option<u64>,
     packer: Packer,
-    /// Keys of the schema histories' parts that the topic has.
-    parts: Vec<String>,
+    parts: Parts,
 }
 
 /// A schema history on its way.
@@ -89,7 +90,7 @@ impl KafkaOffsetStore {
             .map(Offloaded::new)
             .map_err(|source| place.error("set up a producer for", without_values(source)))?;
         let losses = lock.losses();
-        let (packer, parts) = (Packer::default(), Vec::new());
+        let (packer, parts) = (Packer::default(), Parts::default());
         let writer = Writer { producer, lock, losses, counter: None, packer, parts };
         Ok(Self { place, writer: Some(writer) })
     }
@@ -120,34 +121,41 @@ impl KafkaOffsetStore {
     /// Makes the schema history of a checkpoint durable, unless it is.
     async fn write_schemas(&self, checkpoint: &Checkpoint) -> Result<Schemas, OffsetError> {
         let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
-        let packed = writer.packer.pack(&checkpoint.schemas);
-        let (reference, bytes) = packed.map_err(|source| OffsetError::Io {
-            operation: "pack the schema history of",
-            location: self.place.location(),
-            source,
-        })?;
-        let mut new_parts = None;
-        if let (Some(reference), Some(bytes)) = (&reference, bytes) {
-            let mut keys = Vec::new();
-            for (index, part) in bytes.chunks(format::PART_BYTES).enumerate() {
-                let key = format::part_key(&self.place.pipeline, reference, index);
-                self.write(&key, Some(part)).await?;
-                keys.push(key);
-            }
-            new_parts = Some(keys);
+        if let Some(reference) = writer.packer.known(&checkpoint.schemas) {
+            return Ok(Schemas { reference, new_parts: None });
         }
-        Ok(Schemas { reference, new_parts })
+        // Of thousands of tables it takes a while.
+        let (history, location) = (checkpoint.schemas.clone(), self.place.location());
+        let packed = blocking(move || {
+            let operation = "pack the schema history of";
+            let failed = |source| OffsetError::Io { operation, location, source };
+            schemas::pack(&history).map_err(failed)
+        });
+        let Some((reference, bytes)) = packed.await? else {
+            return Ok(Schemas { reference: None, new_parts: Some(Vec::new()) });
+        };
+        let reference = reference.of_save(checkpoint.counter);
+        let mut keys = Vec::new();
+        for (index, part) in bytes.chunks(format::PART_BYTES).enumerate() {
+            let key = format::part_key(&self.place.pipeline, &reference, index);
+            self.write(&key, Some(part)).await?;
+            keys.push(key);
+        }
+        Ok(Schemas { reference: Some(reference), new_parts: Some(keys) })
     }
 
-    /// Takes away what no checkpoint names any more.
+    /// Behind a checkpoint that became durable. Takes away what none has named for a while.
     async fn settle(&mut self, checkpoint: &Checkpoint, new: Schemas) -> Result<(), OffsetError> {
-        let Schemas { reference, new_parts } = new;
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.packer.remember(&checkpoint.schemas, reference);
-        let Some(new_parts) = new_parts else { return Ok(()) };
-        let old = std::mem::replace(&mut writer.parts, new_parts.clone());
-        for key in old.iter().filter(|key| !new_parts.contains(key)) {
-            self.write(key, None).await?;
+        let now = Instant::now();
+        writer.packer.remember(&checkpoint.schemas, new.reference);
+        // Before what was replaced just now: the lock was asked for before that.
+        let due = writer.parts.due(now);
+        if let Some(new_parts) = new.new_parts {
+            writer.parts.replace(new_parts, now);
+        }
+        for key in due {
+            self.write(&key, None).await?;
         }
         Ok(())
     }
@@ -187,7 +195,12 @@ impl OffsetStore for KafkaOffsetStore {
             let Found { checkpoint, schemas, parts } = self.read().await?;
             self.remember(checkpoint.as_ref().map(|checkpoint| checkpoint.counter));
             if let Some(writer) = &mut self.writer {
-                writer.parts = parts;
+                let pipeline = self.place.pipeline.as_str();
+                let is_named = |key: &str| {
+                    let named = schemas.as_ref();
+                    named.is_some_and(|named| format::is_part_of(pipeline, named, key))
+                };
+                writer.parts = Parts::found(parts, is_named, Instant::now());
                 if let Some(checkpoint) = &checkpoint {
                     writer.packer.remember(&checkpoint.schemas, schemas);
                 }
@@ -217,9 +230,7 @@ impl OffsetStore for KafkaOffsetStore {
             self.may_write().await?;
             self.write(&self.place.pipeline, None).await?;
             self.remember(None);
-            for key in
-                self.writer.as_mut().map(|w| std::mem::take(&mut w.parts)).unwrap_or_default()
-            {
+            for key in self.writer.as_mut().map(|w| w.parts.all()).unwrap_or_default() {
                 self.write(&key, None).await?;
             }
             if let Some(writer) = &mut self.writer {

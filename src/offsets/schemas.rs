@@ -5,6 +5,8 @@
 //! the first checkpoint that names them. A history that is gone or damaged makes the checkpoint
 //! worthless, and it is treated as damaged itself.
 
+use std::io::{self, Read};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +15,7 @@ use crate::schema::history::SchemaHistory;
 /// Of zstd: a history is text that repeats itself.
 const LEVEL: i32 = 3;
 /// Beyond any history: a hundred thousand tables have about as much.
-const TEXT_BYTES_MAX: usize = 512 << 20;
+const TEXT_BYTES_MAX: u64 = 512 << 20;
 
 /// How a checkpoint names its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,13 +23,35 @@ pub(super) struct Reference {
     /// SHA-256 of the packed bytes, in hexadecimal.
     digest: String,
     pub(super) bytes: u64,
+    /// The counter of the save that wrote them, where it is in their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    save: Option<u64>,
 }
 
 impl Reference {
-    /// For the name of a file or a key.
-    pub(super) fn name(&self) -> &str {
-        self.digest.get(..16).unwrap_or(&self.digest)
+    /// With a name that no other save gives to its bytes.
+    pub(super) fn of_save(self, counter: u64) -> Self {
+        Self { save: Some(counter), ..self }
     }
+
+    /// For the name of a file or a key.
+    pub(super) fn name(&self) -> String {
+        let digest = self.digest.get(..16).unwrap_or(&self.digest);
+        match self.save {
+            Some(counter) => format!("{digest}-{counter}"),
+            None => digest.to_owned(),
+        }
+    }
+}
+
+/// A history as it is kept; `None` for one of nothing.
+pub(super) fn pack(history: &SchemaHistory) -> io::Result<Option<(Reference, Vec<u8>)>> {
+    if history.is_empty() {
+        return Ok(None);
+    }
+    let bytes = zstd::bulk::compress(history.to_text().as_bytes(), LEVEL)?;
+    let reference = Reference { digest: digest(&bytes), bytes: bytes.len() as u64, save: None };
+    Ok(Some((reference, bytes)))
 }
 
 /// What is durable already.
@@ -37,22 +61,10 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    /// The reference to a history; with its bytes, where they are not known to be durable.
-    pub(super) fn pack(
-        &self,
-        history: &SchemaHistory,
-    ) -> std::io::Result<(Option<Reference>, Option<Vec<u8>>)> {
-        if let Some((last, reference)) = &self.last
-            && last.is_same(history)
-        {
-            return Ok((reference.clone(), None));
-        }
-        if history.is_empty() {
-            return Ok((None, None));
-        }
-        let bytes = zstd::bulk::compress(history.to_text().as_bytes(), LEVEL)?;
-        let reference = Reference { digest: digest(&bytes), bytes: bytes.len() as u64 };
-        Ok((Some(reference), Some(bytes)))
+    /// How a history is named that is known to be durable.
+    pub(super) fn known(&self, history: &SchemaHistory) -> Option<Option<Reference>> {
+        let (last, reference) = self.last.as_ref()?;
+        last.is_same(history).then(|| reference.clone())
     }
 
     /// What was read or became durable.
@@ -70,10 +82,20 @@ pub(super) fn unpack(reference: &Reference, bytes: &[u8]) -> Result<SchemaHistor
     if bytes.len() as u64 != reference.bytes || digest(bytes) != reference.digest {
         return Err("its schema history is not the one that it names".to_owned());
     }
-    let text = zstd::bulk::decompress(bytes, TEXT_BYTES_MAX);
+    let text = text(bytes, TEXT_BYTES_MAX);
     let text = text.map_err(|error| format!("its schema history cannot be unpacked: {error}"))?;
-    let text = String::from_utf8(text).map_err(|_| "its schema history is no text".to_owned())?;
     SchemaHistory::of_text(&text).map_err(|error| format!("its schema history: {error}"))
+}
+
+/// Grows with what is there, not with what there may be.
+fn text(bytes: &[u8], bytes_max: u64) -> io::Result<String> {
+    let decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
+    let mut text = String::new();
+    decoder.take(bytes_max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(text)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -100,22 +122,39 @@ mod tests {
     fn a_history_is_packed_once_and_read_back() {
         let mut packer = Packer::default();
         let first = history(&[("a", "1"), ("b", &"x".repeat(10_000))]);
-        let (reference, bytes) = packer.pack(&first).unwrap();
-        let (reference, bytes) = (reference.unwrap(), bytes.unwrap());
+        let (reference, bytes) = pack(&first).unwrap().unwrap();
         assert!(bytes.len() < 200);
         assert_eq!(unpack(&reference, &bytes).unwrap(), first);
+        assert_eq!(packer.known(&first), None);
         packer.remember(&first, Some(reference.clone()));
-        assert_eq!(packer.pack(&first.clone()).unwrap(), (Some(reference), None));
+        assert_eq!(packer.known(&first.clone()), Some(Some(reference.clone())));
         let mut second = first.clone();
         second.set("a", "2");
-        assert!(packer.pack(&second).unwrap().1.is_some());
-        assert_eq!(packer.pack(&SchemaHistory::default()).unwrap(), (None, None));
+        assert_eq!(packer.known(&second), None);
+        assert_eq!(pack(&SchemaHistory::default()).unwrap(), None);
+        // Two saves of the same bytes may be told apart, and are read alike.
+        let (one, two) = (reference.clone().of_save(1), reference.of_save(2));
+        assert_ne!(one.name(), two.name());
+        assert_eq!(unpack(&two, &bytes).unwrap(), first);
+    }
+
+    /// 512 MiB were once reserved for each, which a container with a limit may not grant.
+    #[test]
+    fn unpacking_takes_what_there_is_and_no_more_than_is_allowed() {
+        let packed = zstd::bulk::compress("x".repeat(100_000).as_bytes(), LEVEL).unwrap();
+        let unpacked = text(&packed, TEXT_BYTES_MAX).unwrap();
+        assert_eq!(unpacked.len(), 100_000);
+        assert!(unpacked.capacity() < 1 << 20, "{}", unpacked.capacity());
+        assert_eq!(text(&packed, 100_000).unwrap().len(), 100_000);
+        assert!(text(&packed, 99_999).is_err());
+        assert!(text(b"no zstd", TEXT_BYTES_MAX).is_err());
+        let bytes = zstd::bulk::compress(b"\xFF", LEVEL).unwrap();
+        assert!(text(&bytes, TEXT_BYTES_MAX).is_err());
     }
 
     #[test]
     fn damage_is_told() {
-        let (reference, bytes) = Packer::default().pack(&history(&[("a", "1")])).unwrap();
-        let (reference, mut bytes) = (reference.unwrap(), bytes.unwrap());
+        let (reference, mut bytes) = pack(&history(&[("a", "1")])).unwrap().unwrap();
         assert!(unpack(&reference, &bytes[1..]).is_err());
         bytes[0] ^= 1;
         assert!(unpack(&reference, &bytes).is_err());

@@ -129,7 +129,7 @@ impl Run {
             filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
             fields: FieldsConfig { exclude: Vec::new(), rename },
             form: DocumentForm::Text,
-            structures: std::collections::BTreeMap::new(),
+            schemas: Default::default(),
             snapshot: Some(SnapshotFacts { collections, position, read_at_us: 0, includes: None }),
             split_bytes_max: 64 << 20,
         };

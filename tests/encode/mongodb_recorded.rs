@@ -64,7 +64,7 @@ fn decoder() -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 64 << 20,
     };

@@ -8,7 +8,7 @@ use tailwater::offsets::position::{Lsn, Position, PostgresPosition};
 use tailwater::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState, SourceIdentity};
 
 use super::servers::broker;
-use super::support::{Batch, Setup, kafka};
+use super::support::{Batch, Setup, kafka, read_all};
 
 fn checkpoint(pipeline: &str, counter: u64) -> Checkpoint {
     Checkpoint {
@@ -87,6 +87,39 @@ async fn a_second_run_learns_who_holds_the_lock_and_other_pipelines_do_not_care(
     assert!(holder.starts_with(&format!("tailwater-{}-", std::process::id())), "{holder}");
     assert!(holder.ends_with(" on 127.0.0.1"), "{holder}");
     store.save(&checkpoint("locked", 2)).await.unwrap();
+}
+
+/// A process that wakes up as a zombie takes away what it knows: that must never be what its
+/// successor needs, even where the two write the same history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_comes_back_is_another_record_and_old_ones_stay_for_a_while() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-schemas");
+    let with = |counter, text: &str| {
+        let mut checkpoint = checkpoint("kept", counter);
+        checkpoint.schemas.set("t", text);
+        checkpoint
+    };
+    let keys = || {
+        let records = read_all(&broker().address(), topic).into_iter();
+        let keys = records.filter(|record| record.value.is_some()).filter_map(|r| r.key);
+        let keys = keys.map(|key| String::from_utf8(key).unwrap());
+        keys.filter(|key| key.contains("/schemas/")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let mut store = open(&config, topic, "kept").await.unwrap();
+    for (counter, text) in [(1, "one"), (2, "two"), (3, "one"), (4, "one")] {
+        store.save(&with(counter, text)).await.unwrap();
+    }
+    let of_three = keys();
+    assert_eq!(of_three.len(), 4, "a clone is known, an equal one is written: {of_three:?}");
+    drop(store);
+    let mut store = open(&config, topic, "kept").await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with(4, "one")));
+    store.save(&with(5, "two")).await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with(5, "two")));
+    let tombstones = read_all(&broker().address(), topic).into_iter();
+    assert_eq!(tombstones.filter(|record| record.value.is_none()).count(), 0);
+    store.reset().await.unwrap();
+    assert_eq!(store.load().await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

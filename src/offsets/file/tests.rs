@@ -173,3 +173,34 @@ async fn a_slot_without_its_history_counts_as_damaged() {
     std::fs::remove_file(store.0.schemas_path(&other.schemas.unwrap())).unwrap();
     assert!(matches!(store.load().await, Err(OffsetError::Torn { .. })));
 }
+
+/// A history was once deleted because the slot that names it could not be read at that moment: by
+/// then the other slot was the older one, and its history the only one left.
+#[tokio::test]
+async fn what_cannot_be_read_right_now_is_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    store.save(&with_schemas(1, "one")).await.unwrap();
+    store.save(&with_schemas(2, "two")).await.unwrap();
+    let Slot::Valid(newest) = store.0.read_slot(2).unwrap() else { panic!("it was saved") };
+    // What cannot be read: a folder has the file's name.
+    let history = store.0.schemas_path(&newest.schemas.unwrap());
+    let aside = folder.path().join("aside");
+    std::fs::rename(&history, &aside).unwrap();
+    std::fs::create_dir(&history).unwrap();
+    let error = store.load().await.unwrap_err();
+    assert!(matches!(error, OffsetError::Io { .. }), "older and said to be the newest: {error}");
+    store.0.remove_old_schemas();
+    std::fs::remove_dir(&history).unwrap();
+    std::fs::rename(&aside, &history).unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with_schemas(2, "two")));
+    // The same with a slot.
+    let slot = store.0.slot_path(2);
+    std::fs::rename(&slot, &aside).unwrap();
+    std::fs::create_dir(&slot).unwrap();
+    store.0.remove_old_schemas();
+    assert_eq!(histories(&store), 2);
+    std::fs::remove_dir(&slot).unwrap();
+    std::fs::rename(&aside, &slot).unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(with_schemas(2, "two")));
+}

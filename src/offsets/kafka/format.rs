@@ -1,7 +1,8 @@
 //! The value of a record, and which record counts. Pure.
 //!
 //! A schema history stands in records of its own, in parts, because brokers bound the size of a
-//! record. They are written before the checkpoint that names them and taken away after the next one.
+//! record. They are written before the checkpoint that names them, and taken away a while after the
+//! next one (`parts`).
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,11 @@ pub(super) fn encode(checkpoint: &Checkpoint, schemas: Option<&Reference>) -> Ve
 /// What the keys of a pipeline's history begin with. No pipeline has a slash in its name.
 fn part_prefix(pipeline: &str) -> String {
     format!("{pipeline}/schemas/")
+}
+
+/// Whether it is the key of a part of this history.
+pub(super) fn is_part_of(pipeline: &str, schemas: &Reference, key: &str) -> bool {
+    key.starts_with(&format!("{}{}/", part_prefix(pipeline), schemas.name()))
 }
 
 /// The key of a part.
@@ -167,7 +173,7 @@ impl Latest {
 mod tests {
     use super::*;
     use crate::offsets::position::{Lsn, Position, PostgresPosition};
-    use crate::offsets::schemas::Packer;
+    use crate::offsets::schemas::pack;
     use crate::offsets::{SnapshotState, SourceIdentity};
 
     fn checkpoint(counter: u64) -> Checkpoint {
@@ -237,8 +243,8 @@ mod tests {
     fn a_history_is_put_together_from_its_parts() {
         let mut saved = checkpoint(3);
         saved.schemas.set("t", "text");
-        let (reference, bytes) = Packer::default().pack(&saved.schemas).unwrap();
-        let (reference, bytes) = (reference.unwrap(), bytes.unwrap());
+        let (reference, bytes) = pack(&saved.schemas).unwrap().unwrap();
+        let reference = reference.of_save(3);
         let parts: Vec<(String, Vec<u8>)> = bytes
             .chunks(5)
             .enumerate()
@@ -255,6 +261,9 @@ mod tests {
         let found = read(&parts).unwrap();
         assert_eq!(found.checkpoint, Some(saved.clone()));
         assert_eq!(found.parts.len(), parts.len());
+        let other = reference.clone().of_save(33);
+        assert!(found.parts.iter().all(|key| is_part_of("shop", &reference, key)));
+        assert!(!found.parts.iter().any(|key| is_part_of("shop", &other, key)));
         assert!(matches!(read(&parts[1..]), Err(OffsetError::Torn { .. })));
         assert!(matches!(read(&parts[..1]), Err(OffsetError::Torn { .. })));
     }

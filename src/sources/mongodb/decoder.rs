@@ -13,9 +13,7 @@
 //!   same cluster time, and there the whole token is the name.
 //! * **What makes no record.** Whatever changes no document: `drop`, `rename`, `invalidate` and
 //!   the events of newer servers about collections and indexes. Debezium leaves them out too; the
-//!   log tells of them (`news`).
-
-use std::collections::BTreeMap;
+//!   log tells of them (`notice`).
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
@@ -31,7 +29,7 @@ use crate::sources::mongodb::event::{Event, EventError, Message, Operation};
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::FieldRules;
 use crate::sources::mongodb::namespace::Namespace;
-use crate::sources::mongodb::news::News;
+use crate::sources::mongodb::notice::Notice;
 use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::snapshot_rows::{Context, SnapshotRows};
 use crate::sources::mongodb::source_block::{Place, SourceConstants, Transaction, marker, slots};
@@ -51,8 +49,8 @@ pub struct DecoderConfig {
     pub filter: TableFilter,
     pub fields: FieldsConfig,
     pub form: DocumentForm,
-    /// What is known of documents that are to be records, as [`Decoder::structures`] gave it.
-    pub structures: BTreeMap<String, String>,
+    /// What is known of documents that are to be records, as the decoder of a run before kept it.
+    pub schemas: SchemaHistory,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
     /// Fragments of one split event together, at most; beyond it is a loud stop.
@@ -103,12 +101,13 @@ struct Work<'w, 'a> {
 
 impl Decoder {
     /// # Errors
-    /// When a rule for fields is not of its form.
+    /// When a rule for fields is not of its form, or what is known of documents cannot be read.
     pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
-        let DecoderConfig { source, lineage, filter, fields, snapshot, .. } = config;
+        let DecoderConfig { source, lineage, filter, fields, schemas, snapshot, .. } = config;
         let rules = FieldRules::new(&fields)?;
         let mut collections = Collections::new(source, filter, rules, config.form);
-        collections.remember(&config.structures)?;
+        let unreadable = |(collection, source)| DecodeError::State { collection, source };
+        collections.remember(schemas).map_err(unreadable)?;
         let includes = snapshot.as_ref().and_then(|facts| facts.includes);
         Ok(Self {
             snapshot: snapshot.map(|facts| SnapshotRows::new(facts, &lineage)),
@@ -121,16 +120,15 @@ impl Decoder {
         })
     }
 
-    /// What is known of documents that are records: a restart goes on with it.
-    #[must_use]
-    pub fn structures(&self) -> BTreeMap<String, String> {
-        self.collections.structures()
-    }
-
     /// Shows all documents of a batch to the structures of their collections before the first of
     /// them becomes a record, so that a batch makes one version and not many. What it does not
     /// understand is told when its turn comes.
-    fn foresee(&mut self, raw: &RawBatch, arena: &Bump) {
+    fn foresee(
+        &mut self,
+        raw: &RawBatch,
+        arena: &Bump,
+        out: &mut dyn ChangeHandler,
+    ) -> Result<(), BoxError> {
         for range in &raw.messages {
             let Ok(bytes) = message(raw, range) else { continue };
             if let Ok(Message::Event(event)) = Message::parse(bytes)
@@ -139,7 +137,7 @@ impl Decoder {
                 self.observe(&event, arena);
             }
         }
-        self.collections.settle();
+        settle(&mut self.collections, out)
     }
 
     fn observe(&mut self, event: &Event<'_>, arena: &Bump) {
@@ -158,7 +156,7 @@ impl Decoder {
             return Err(DecodeError::Batch("the stream began before the snapshot's end").into());
         }
         if self.collections.are_records() {
-            self.foresee(raw, arena);
+            self.foresee(raw, arena, out)?;
         }
         let mut reached = None;
         for range in &raw.messages {
@@ -178,7 +176,8 @@ impl Decoder {
         if let Some(token) = reached {
             let position = self.position(token)?;
             self.after = Some(position.clone());
-            out.progress(Progress::Stream(Position::Mongodb(position), SchemaHistory::default()));
+            let schemas = self.collections.history().clone();
+            out.progress(Progress::Stream(Position::Mongodb(position), schemas));
         }
         Ok(())
     }
@@ -200,7 +199,7 @@ impl Decoder {
         match Message::parse(&whole).map_err(|source| self.malformed(source))? {
             Message::Event(event) => {
                 self.observe(&event, arena);
-                self.collections.settle();
+                settle(&mut self.collections, out)?;
                 self.whole(&event, &whole, arena, out)
             }
             Message::Token(_) => Err(self.malformed(EventError::Missing("_id")).into()),
@@ -221,7 +220,7 @@ impl Decoder {
             Operation::Update | Operation::Replace => Op::Update,
             Operation::Delete => Op::Delete,
             Operation::Structure => {
-                News::of(event, &self.collections).tell(event);
+                Notice::of(event, &self.collections).tell(event);
                 return Ok(());
             }
         };
@@ -293,6 +292,14 @@ impl Decoder {
     fn unsplit(&self, source: SplitError) -> DecodeError {
         DecodeError::Split { after: after(self.after.as_ref()), source }
     }
+}
+
+/// Versions that are new are durable before a record has one.
+pub(super) fn settle(
+    collections: &mut Collections,
+    out: &mut dyn ChangeHandler,
+) -> Result<(), BoxError> {
+    if collections.settle() { out.keep_schemas(collections.history()) } else { Ok(()) }
 }
 
 /// Room for a cluster time in digits.
@@ -432,10 +439,8 @@ impl Decode for Decoder {
                 let position = rows.end(&mut context)?;
                 self.snapshot = None;
                 self.after = Some(position.clone());
-                out.progress(Progress::SnapshotComplete(
-                    Position::Mongodb(position),
-                    SchemaHistory::default(),
-                ));
+                let schemas = self.collections.history().clone();
+                out.progress(Progress::SnapshotComplete(Position::Mongodb(position), schemas));
                 Ok(())
             }
         }

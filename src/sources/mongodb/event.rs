@@ -59,6 +59,7 @@ pub(crate) struct Fragment {
 
 /// What a message of the stream is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Message<'a> {
     /// A post-batch resume token: the document itself.
     Token(Document<'a>),

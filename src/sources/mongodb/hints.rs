@@ -14,7 +14,7 @@ fn connection_hint(error: &SourceError) -> Option<String> {
             "write mongodb://host:port,host:port/?replicaSet=name or mongodb+srv://host; percent-encode `:`, `/`, `?`, `#`, `[`, `]`, `@` and `%` in user and password, or set `source.mongodb.user` and `password`".to_owned()
         }
         SourceError::Unreachable { .. } | SourceError::Silent { .. } => {
-            "check that the servers of `source.mongodb.uri` listen there (net.bindIp, port, firewall, tls), that `replicaSet` is the name that rs.conf()._id says, and that the members' own addresses in rs.conf() can be reached from here".to_owned()
+            "check that the servers of `source.mongodb.uri` listen there (net.bindIp, port, firewall, tls; of mongodb+srv, that the DNS of this machine has SRV records of _mongodb._tcp.<host>), that `replicaSet` is the name that rs.conf()._id says, and that the members' own addresses in rs.conf() can be reached from here".to_owned()
         }
         SourceError::Tls { .. } => {
             "the certificate must be signed by `tlsCAFile` of `source.mongodb.uri` (or a public authority) and carry the host's name in its subjectAltName; a server that asks for a client's certificate needs `tlsCertificateKeyFile`".to_owned()

@@ -78,6 +78,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_the_server_is_known() {
+        let server = regex::Regex::new(TEMPORARY).unwrap();
         for (database, collection, system) in [
             ("shop", "orders", false),
             ("shop", "a.system.b", false),
@@ -98,7 +99,6 @@ mod tests {
         ] {
             let namespace = Namespace::new(database, collection);
             assert_eq!(namespace.is_system(), system, "{namespace}");
-            let server = regex::Regex::new(TEMPORARY).unwrap();
             let named = system && collection.starts_with("tmp");
             assert_eq!(server.is_match(collection), named, "{namespace}: the server's view");
         }

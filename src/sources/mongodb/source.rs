@@ -348,7 +348,7 @@ impl MongodbSource {
             identity: identity::known(identity, old),
             snapshot,
             position: Position::Mongodb(position),
-            schemas: SchemaHistory::default(),
+            schemas: schemas_of(old),
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -376,7 +376,7 @@ impl MongodbSource {
             filter: self.config.collections.clone(),
             fields: self.config.fields.clone(),
             form: self.config.documents,
-            structures: std::collections::BTreeMap::new(),
+            schemas: schemas_of(old),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
         };
@@ -415,6 +415,12 @@ fn position_of(checkpoint: &Checkpoint) -> Result<&MongodbPosition, SourceError>
             Err(SourceError::ForeignPosition { position: other.clone() })
         }
     }
+}
+
+/// What is known of documents holds for all that is sent to the same topics, a snapshot that begins
+/// again too.
+fn schemas_of(old: Option<&Checkpoint>) -> SchemaHistory {
+    old.map(|old| old.schemas.clone()).unwrap_or_default()
 }
 
 fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {

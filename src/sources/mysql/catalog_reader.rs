@@ -87,8 +87,10 @@ impl Catalog for CatalogReader {
     }
 
     fn definition(&mut self, name: &TableName, since: &BinlogFile) -> Result<Reread, BoxError> {
-        let asked =
-            async |connection: &mut MyConnection| reread::definition(connection, name, since).await;
+        let settings = self.settings.clone();
+        let asked = async |connection: &mut MyConnection| {
+            reread::definition(connection, &settings, name, since).await
+        };
         Ok(self.ask(asked)?)
     }
 }

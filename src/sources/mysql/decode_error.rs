@@ -86,8 +86,9 @@ pub enum DecodeError {
     ColumnCount { at: At, table: String, expected: usize, found: usize },
     #[error("describe column {column} of {table}: {what}")]
     Column { table: String, column: String, what: &'static str },
+    /// Of the table also its bare name, `database.table`.
     #[error("read rows of {table} at {at}: what is known of the table is wrong: {what}")]
-    Contradicted { at: At, table: String, what: String },
+    Contradicted { at: At, table: String, name: String, what: String },
     #[error(
         "read rows of {table} at {at}: the log does not name their columns, and what the catalogue says of the table may be newer: {why}"
     )]
@@ -148,7 +149,7 @@ impl Diagnose for DecodeError {
             Self::PreparedTooLarge { .. } => "XA RECOVER on the server lists prepared transactions; commit or roll back those that were left behind".to_owned(),
             Self::UnknownXa { .. } => "the transaction was prepared before the snapshot's position and decided after it; take a new snapshot: `tailwater offsets reset`. One that may see prepared transactions waits for them: GRANT XA_RECOVER_ADMIN ON *.* TO this user; (MySQL)".to_owned(),
             Self::Column { table, .. } => format!("SET PERSIST binlog_row_metadata = FULL on the server, so that its log says how {table} is stored"),
-            Self::Contradicted { table, .. } => format!("{table} was altered without the log (SET sql_log_bin = 0, or on this server alone): run `tailwater offsets reset` and let the pipeline take a new snapshot; with `SET GLOBAL binlog_row_metadata = FULL;` the log names the columns itself"),
+            Self::Contradicted { table, name, .. } => format!("{table} was altered without the log (SET sql_log_bin = 0, or on this server alone): run `tailwater offsets reset` and let the pipeline take a new snapshot, or `tailwater offsets forget --table '{name}'`, after which its rows are read by what the catalogue says now, where the log shows no statement about it since; with `SET GLOBAL binlog_row_metadata = FULL;` the log names the columns itself"),
             Self::Undefined { .. } => "run `tailwater offsets reset` and let the pipeline take a new snapshot; to be independent of statements, have the log name the columns itself: `SET GLOBAL binlog_row_metadata = FULL;` (MySQL: SET PERSIST)".to_owned(),
             Self::UnknownEvent { .. } => "the server is newer than this version of tailwater, or a feature is on that it does not know; nothing after this place was published".to_owned(),
             Self::Parse { .. }

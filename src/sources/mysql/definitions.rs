@@ -15,12 +15,41 @@ const ASK: &str = "ask how tables are defined";
 const NO_SUCH_TABLE: u16 = 1146;
 
 /// Definitions of one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
     pub server_charset: String,
     pub server_collation: String,
     pub databases: Vec<DatabaseDefinition>,
     pub tables: Vec<Definition>,
+    pub seen: Seen,
+}
+
+/// Of which databases every table is shown to us: those on all of which we have a right. Of
+/// others the catalogue shows the tables that we have a right on, and says nothing of the rest.
+/// <https://dev.mysql.com/doc/refman/8.4/en/information-schema-introduction.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    All,
+    Databases(Vec<String>),
+}
+
+impl Definitions {
+    /// Whether both are of one state: the statement has numbers in it that rows move on.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let without = |definitions: &Self| {
+            let tables = definitions.tables.iter();
+            let tables = tables.map(|table| (table.name.clone(), table.model.clone()));
+            (definitions.server_charset.clone(), tables.collect::<Vec<_>>())
+        };
+        self.databases == other.databases && without(self) == without(other)
+    }
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::Databases(Vec::new())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +76,21 @@ pub async fn read(
     connection: &mut MyConnection,
     tables: &[TableFacts],
 ) -> Result<Definitions, SourceError> {
+    // The rights first: one that is given meanwhile shows more than was known to be shown.
+    let seen = seen(connection).await?;
     let sql = "SELECT @@GLOBAL.character_set_server, @@GLOBAL.collation_server";
     let row = connection.query(ASK, sql).await?.into_iter().next().unwrap_or_default();
     let mut columns = Columns::new(connection.endpoint(), row);
     let (server_charset, server_collation) = (columns.text()?, columns.text()?);
+    let databases = databases(connection).await?;
+    let mut definitions = Vec::with_capacity(tables.len());
+    for facts in tables {
+        definitions.extend(one(connection, facts).await?);
+    }
+    Ok(Definitions { server_charset, server_collation, databases, tables: definitions, seen })
+}
+
+async fn databases(connection: &mut MyConnection) -> Result<Vec<DatabaseDefinition>, SourceError> {
     let sql = "SELECT schema_name, default_character_set_name, default_collation_name \
         FROM information_schema.schemata WHERE schema_name NOT IN \
         ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1";
@@ -60,11 +100,31 @@ pub async fn read(
         let (name, charset, collation) = (columns.text()?, columns.text()?, columns.text()?);
         databases.push(DatabaseDefinition { name, charset, collation });
     }
-    let mut definitions = Vec::with_capacity(tables.len());
-    for facts in tables {
-        definitions.extend(one(connection, facts).await?);
+    Ok(databases)
+}
+
+/// A user whose name has an @ in it, and rights by a role, are not found here, which makes less of
+/// the truth known and nothing wrong.
+async fn seen(connection: &mut MyConnection) -> Result<Seen, SourceError> {
+    const OURS: &str = "privilege_type = 'SELECT' \
+        AND grantee = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
+    // MySQL 8.0.16 and newer: a right on everything may be taken back for one database.
+    let sql = "SHOW GLOBAL VARIABLES LIKE 'partial_revokes'";
+    let row = connection.query(ASK, sql).await?.into_iter().next();
+    let revokes = row.and_then(|row| row.into_iter().nth(1)).flatten();
+    let sql = format!("SELECT 1 FROM information_schema.user_privileges WHERE {OURS}");
+    let sees_all = !connection.query(ASK, &sql).await?.is_empty();
+    if sees_all && revokes.is_none_or(|setting| setting != "ON") {
+        return Ok(Seen::All);
     }
-    Ok(Definitions { server_charset, server_collation, databases, tables: definitions })
+    let sql = format!("SELECT table_schema FROM information_schema.schema_privileges WHERE {OURS}");
+    let mut names = Vec::new();
+    for row in connection.query(ASK, &sql).await? {
+        let pattern = Columns::new(connection.endpoint(), row).text()?;
+        // `_` and `%` may stand for others too; what they themselves stand in is one of them.
+        names.push(pattern.replace("\\_", "_").replace("\\%", "%"));
+    }
+    Ok(Seen::Databases(names))
 }
 
 /// `ER_TABLEACCESS_DENIED_ERROR`
@@ -110,7 +170,44 @@ fn model(facts: &TableFacts, create: &str, flavor: Flavor) -> Option<TableModel>
     });
     if agreed.is_none() {
         let table = quote_table(&facts.database, &facts.table);
-        tracing::debug!(table, create, "the statement is read otherwise than the catalogue");
+        // Not the statement, which may have a password in it (CONNECTION of FEDERATED).
+        tracing::debug!(table, "the statement is read otherwise than the catalogue");
     }
     agreed.or_else(|| TableModel::of_facts(facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definitions(database_charset: &str, create: &str) -> Definitions {
+        let Ddl::Create(read) = Ddl::of(create, Dialect::of(Flavor::Mysql)) else {
+            panic!("{create}")
+        };
+        let table = Definition {
+            name: TableName { database: "d".to_owned(), table: "t".to_owned() },
+            create: create.to_owned(),
+            model: read.model(None).map(Arc::new),
+        };
+        let database = DatabaseDefinition {
+            name: "d".to_owned(),
+            charset: database_charset.to_owned(),
+            collation: format!("{database_charset}_bin"),
+        };
+        let (databases, tables) = (vec![database], vec![table]);
+        Definitions { databases, tables, ..Definitions::default() }
+    }
+
+    /// What no column shows, and later statements depend on.
+    #[test]
+    fn a_state_is_another_one_with_another_character_set_of_a_database_or_a_table() {
+        const T: &str = "create table t (a int) charset latin1";
+        let before = definitions("latin1", T);
+        assert!(before.is_like(&definitions("latin1", &format!("{T} auto_increment = 7"))));
+        assert!(!before.is_like(&definitions("utf8mb4", T)));
+        assert!(!before.is_like(&definitions("latin1", "create table t (a int) charset utf8mb4")));
+        assert!(!before.is_like(&definitions("latin1", &format!("{T} comment 'x'"))));
+        assert!(!before.is_like(&Definitions { tables: Vec::new(), ..before.clone() }));
+        assert!(!before.is_like(&Definitions { server_charset: "x".to_owned(), ..before.clone() }));
+    }
 }

@@ -10,9 +10,10 @@ use super::error::SourceError;
 use super::inspect::Extent;
 use super::settings::Flavor;
 use super::sql::quote_literal;
-use crate::offsets::position::GtidSet;
+use crate::offsets::position::{BinlogFile, GtidSet};
 
 const OPERATION: &str = "ask for the binary log";
+pub(super) const LOOK: &str = "look into the log for statements about a table";
 
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_binlog_dump_gtid.html>
 mod command {
@@ -22,6 +23,11 @@ mod command {
 }
 /// `BINLOG_SEND_ANNOTATE_ROWS_EVENT` in MariaDB's `sql/sql_const.h`: with the statements.
 const SEND_ANNOTATE_ROWS: u16 = 2;
+/// `BINLOG_DUMP_NON_BLOCK` of both servers: at the log's end there is an end.
+const NON_BLOCK: u16 = 1;
+/// Whoever only looks is nobody's replica: the server ends no other reader for it
+/// (`kill_zombie_dump_threads` in `sql/rpl_source.cc`; MariaDB's `dispatch_command`).
+const NOBODY: u32 = 0;
 /// Behind the four bytes that every file begins with.
 const FIRST_POSITION: u64 = 4;
 /// `MARIA_SLAVE_CAPABILITY_GTID` in `sql/log_event.h`: nothing is rewritten for an older reader.
@@ -150,26 +156,48 @@ pub(super) async fn begin(
 ) -> Result<(), SourceError> {
     let variables = variables(connection.flavor(), settings, from);
     connection.query("set up the stream", &variables).await?;
-    let command = dump_command(connection.flavor(), settings.server_id, from)?;
+    let flags = every_event(connection.flavor());
+    let command = dump_command(settings.server_id, flags, from)?;
     connection.send_command(OPERATION, &command).await
+}
+
+/// Begins a look at the log as it is, up to its present end, from this place or, where the command
+/// has no room for that, from the beginning of its file; gives which of the two.
+///
+/// # Errors
+/// As [`begin`].
+pub(super) async fn look(
+    connection: &mut MyConnection,
+    from: &BinlogFile,
+) -> Result<Extent, SourceError> {
+    let file = from.name.clone();
+    let position = u32::try_from(from.offset).map_or(FIRST_POSITION, u64::from);
+    let from = StartPoint::File { file, position };
+    let sql = checksums(connection.flavor());
+    connection.query("set up the look", &sql).await?;
+    let flags = NON_BLOCK | every_event(connection.flavor());
+    let command = dump_command(NOBODY, flags, &from)?;
+    connection.send_command(LOOK, &command).await?;
+    Ok(from.extent())
+}
+
+/// Files without checksums are sent without; the name says what we can check.
+fn checksums(flavor: Flavor) -> String {
+    let source = match flavor {
+        Flavor::Mysql => ", @source_binlog_checksum = 'CRC32'".to_owned(),
+        Flavor::Mariadb => format!(", @mariadb_slave_capability = {MARIADB_CAPABILITY}"),
+    };
+    format!("SET @master_binlog_checksum = 'CRC32'{source}")
 }
 
 /// How a replica says what it wants: by user variables of its session (`Binlog_sender::init` in
 /// MySQL's `sql/rpl_binlog_sender.cc`, `init_binlog_sender` in MariaDB's `sql/sql_repl.cc`).
 fn variables(flavor: Flavor, settings: &DumpSettings, from: &StartPoint) -> String {
     let heartbeat_ns = settings.heartbeat.as_nanos();
-    // Files without checksums are sent without; the name says what we can check.
-    let mut sql =
-        format!("SET @master_heartbeat_period = {heartbeat_ns}, @master_binlog_checksum = 'CRC32'");
-    match flavor {
-        Flavor::Mysql => {
-            sql.push_str(&format!(
-                ", @source_heartbeat_period = {heartbeat_ns}, @source_binlog_checksum = 'CRC32'"
-            ));
-        }
-        Flavor::Mariadb => {
-            sql.push_str(&format!(", @mariadb_slave_capability = {MARIADB_CAPABILITY}"));
-        }
+    let mut sql = checksums(flavor);
+    sql.push_str(&format!(", @master_heartbeat_period = {heartbeat_ns}"));
+    if flavor == Flavor::Mysql {
+        sql.push_str(&format!(", @source_heartbeat_period = {heartbeat_ns}"));
     }
     if let StartPoint::MariadbGtids(gtids) = from {
         // Strict: a GTID that the server does not have is an error and not a place somewhere near.
@@ -182,7 +210,15 @@ fn variables(flavor: Flavor, settings: &DumpSettings, from: &StartPoint) -> Stri
     sql
 }
 
-fn dump_command(flavor: Flavor, server_id: u32, from: &StartPoint) -> Result<Vec<u8>, SourceError> {
+/// What it takes to get every event of the log: one that is left out is a gap.
+fn every_event(flavor: Flavor) -> u16 {
+    match flavor {
+        Flavor::Mysql => 0,
+        Flavor::Mariadb => SEND_ANNOTATE_ROWS,
+    }
+}
+
+fn dump_command(server_id: u32, flags: u16, from: &StartPoint) -> Result<Vec<u8>, SourceError> {
     match from {
         StartPoint::Gtids(gtids) => {
             let refused = |detail| SourceError::GtidText { text: gtids.clone(), detail };
@@ -200,24 +236,20 @@ fn dump_command(flavor: Flavor, server_id: u32, from: &StartPoint) -> Result<Vec
             command.extend_from_slice(&set);
             Ok(command)
         }
-        StartPoint::MariadbGtids(_) => Ok(by_position(flavor, server_id, "", 4)),
+        StartPoint::MariadbGtids(_) => Ok(by_position((server_id, flags), "", 4)),
         StartPoint::File { file, position } => {
             // The command has 32 bits for it, whatever the server could do with more.
             let at = u32::try_from(*position).map_err(|_| SourceError::PositionTooLarge {
                 file: file.clone(),
                 position: *position,
             })?;
-            Ok(by_position(flavor, server_id, file, at))
+            Ok(by_position((server_id, flags), file, at))
         }
     }
 }
 
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_binlog_dump.html>
-fn by_position(flavor: Flavor, server_id: u32, file: &str, position: u32) -> Vec<u8> {
-    let flags = match flavor {
-        Flavor::Mysql => 0,
-        Flavor::Mariadb => SEND_ANNOTATE_ROWS,
-    };
+fn by_position((server_id, flags): (u32, u16), file: &str, position: u32) -> Vec<u8> {
     let mut command = vec![command::BINLOG_DUMP];
     command.extend_from_slice(&position.to_le_bytes());
     command.extend_from_slice(&flags.to_le_bytes());
@@ -274,7 +306,7 @@ mod tests {
     fn a_place_that_the_command_cannot_name_is_refused() {
         let at = |position| {
             let from = StartPoint::File { file: "b.000001".into(), position };
-            dump_command(Flavor::Mysql, 7, &from)
+            dump_command(7, 0, &from)
         };
         assert_eq!(at(4).unwrap(), b"\x12\x04\0\0\0\0\0\x07\0\0\0b.000001");
         assert!(at(u64::from(u32::MAX)).is_ok());
@@ -284,18 +316,18 @@ mod tests {
 
     #[test]
     fn gtids_are_asked_for_without_a_file() {
-        let command = dump_command(Flavor::Mysql, 7, &StartPoint::Gtids(String::new())).unwrap();
+        let command = dump_command(7, 0, &StartPoint::Gtids(String::new())).unwrap();
         let expected =
             [&b"\x1e\0\0\x07\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x08\0\0\0"[..], &[0; 8]].concat();
         assert_eq!(command, expected);
         let one = StartPoint::Gtids("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5".to_owned());
-        let command = dump_command(Flavor::Mysql, 7, &one).unwrap();
+        let command = dump_command(7, 0, &one).unwrap();
         assert_eq!(command[19..23], 48_u32.to_le_bytes());
         // Behind count and UUID: one interval, from 1, up to the first that is not in it.
         let (words, _) = command[23 + 8 + 16..].as_chunks::<8>();
         let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
         assert_eq!(words, [1, 1, 6]);
-        let error = dump_command(Flavor::Mysql, 7, &StartPoint::Gtids("0-1-100".to_owned()));
+        let error = dump_command(7, 0, &StartPoint::Gtids("0-1-100".to_owned()));
         assert!(matches!(error, Err(SourceError::GtidText { .. })));
     }
 }

@@ -323,9 +323,8 @@ impl Decoder {
         if group.fate == Fate::Skip || !self.filter.matches(&database, &table) {
             return Ok(());
         }
-        // The catalogue's *now*: a table that is gone has no more readers of its truncation.
-        let Some(facts) = self.with.catalog.table(&database, &table)? else { return Ok(()) };
-        let described = self.tables.of_snapshot(&facts)?;
+        let Some(described) = self.describe(&database, &table)? else { return Ok(()) };
+        let Some(group) = &self.group else { return Ok(()) };
         out.change(&Change {
             table: &described.table,
             op: Op::Truncate,
@@ -417,7 +416,7 @@ pub(super) fn place<'e>(group: &'e Group, file: &'e str, event: Event<'e>, row: 
 }
 
 /// A query event whose statement is compressed: all before it is as ever.
-fn uncompress_query(body: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+pub(super) fn uncompress_query(body: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
     let statement = Query::parse(body)?.text;
     let head = body.len() - statement.len();
     out.extend_from_slice(body.get(..head).unwrap_or_default());

@@ -105,6 +105,11 @@ impl Inspector {
         }
     }
 
+    /// The file that we are in, and where in it the next event begins.
+    pub(super) fn reached(&self) -> Option<(&str, u64)> {
+        self.place.as_ref().map(|place| (place.file.as_str(), place.position))
+    }
+
     fn check_sum(&mut self, header: &Header, event: &[u8]) -> Result<usize, SourceError> {
         let too_short = || format!("{} bytes are too few for its kind", event.len());
         let is_description = header.kind == kind::FORMAT_DESCRIPTION;

@@ -106,10 +106,10 @@ pub async fn end_of_log(
 ) -> Result<(LogPoint, Definitions), SnapshotError> {
     catalog_query::show_generated_keys(connection).await?;
     for _ in 0..ATTEMPTS_MAX {
-        let tables = captured(connection, filter).await?;
-        let definitions = definitions::read(connection, &tables).await?;
+        let (tables, definitions) = defined(connection, filter).await?;
         let point = log_point::read(connection).await?;
-        if same(&tables, &captured(connection, filter).await?) {
+        let (tables_after, definitions_after) = defined(connection, filter).await?;
+        if same(&tables, &tables_after) && definitions.is_like(&definitions_after) {
             return Ok((point, definitions));
         }
     }
@@ -120,21 +120,20 @@ pub async fn end_of_log(
 async fn attempt(settings: &MomentSettings) -> Result<Option<Moment>, SnapshotError> {
     let mut side = MyConnection::connect(&settings.connect).await?;
     catalog_query::show_generated_keys(&mut side).await?;
-    let tables = captured(&mut side, &settings.tables).await?;
+    let (tables, definitions) = defined(&mut side, &settings.tables).await?;
     for facts in &tables {
         if let Some(column) = facts.columns.iter().find(|column| column.data_type.is_none()) {
             return Err(TableError::unknown_type(facts, column).into());
         }
     }
-    // Between the two looks at the tables, as the moment is.
-    let definitions = definitions::read(&mut side, &tables).await?;
     let mut connections = Connections::open(settings, &tables).await?;
     let point = match lock(&settings.connect).await? {
         Some(locker) => under_lock(locker, &tables, &mut connections).await?,
         None => without_lock(settings, &tables, &mut connections).await?,
     };
     let read_at_us = clock(&mut side).await?;
-    let unchanged = same(&tables, &captured(&mut side, &settings.tables).await?);
+    let (tables_after, definitions_after) = defined(&mut side, &settings.tables).await?;
+    let unchanged = same(&tables, &tables_after) && definitions.is_like(&definitions_after);
     side.close().await;
     let Connections { readers, locked } = connections;
     Ok(unchanged.then_some(Moment { point, read_at_us, tables, definitions, readers, locked }))
@@ -273,6 +272,17 @@ async fn begin(reader: &mut MyConnection) -> Result<(), SourceError> {
     reader.query(BEGIN, LEVEL).await?;
     reader.query(BEGIN, VIEW).await?;
     Ok(())
+}
+
+/// Every captured table, and what statements about tables depend on: the character sets of tables
+/// and databases too, which no column shows.
+async fn defined(
+    connection: &mut MyConnection,
+    filter: &TableFilter,
+) -> Result<(Vec<TableFacts>, Definitions), SourceError> {
+    let tables = captured(connection, filter).await?;
+    let definitions = definitions::read(connection, &tables).await?;
+    Ok((tables, definitions))
 }
 
 /// Every captured table, as it is defined now.

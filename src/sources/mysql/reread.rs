@@ -9,29 +9,47 @@
 //! no rows while its definition is being changed. So if the log between the two places has no
 //! statement about the table, the definition is that of both.
 //!
-//! The log is looked into by SHOW BINLOG EVENTS, in pieces, over the same connection.
-//! <https://dev.mysql.com/doc/refman/8.4/en/show-binlog-events.html>
+//! The log is looked into as it is streamed, over a connection of its own, up to where it ends at
+//! that moment: the statements come with the character set and the mode that they were run with,
+//! places are counted in 64 bits, and of a log of any length one event at a time is in memory. SHOW
+//! BINLOG EVENTS has none of this.
 
+use std::time::Duration;
+
+use bumpalo::Bump;
+use tokio::time::timeout;
+
+use super::binlog::ParseError;
+use super::binlog::header::{Header, kind};
+use super::binlog::payload;
+use super::binlog::query::Query;
 use super::catalog::{Reread, TableName};
 use super::catalog_query;
-use super::connection::MyConnection;
-use super::ddl::{Ddl, Dialect, Name, Target};
+use super::connection::{EventsRead, MyConnection};
+use super::ddl::{Ddl, Dialect, Name, SqlMode, Target};
 use super::definitions;
+use super::dump::{self, LOOK};
 use super::error::SourceError;
+use super::follow::uncompress_query;
+use super::inspect::Inspector;
 use super::log_point;
-use super::sql::{Columns, quote_literal, quote_table};
-use super::statement::Statement;
+use super::settings::{ConnectSettings, Flavor};
+use super::sql::quote_table;
+use super::statement::{self, Statement};
+use super::wire::Frames;
 use crate::offsets::position::BinlogFile;
 
-const ASK: &str = "look into the log for statements about a table";
-const EVENTS_A_TIME: usize = 5_000;
-/// Beyond it, whoever waits has waited long enough.
-const EVENTS_MAX: usize = 5_000_000;
-/// `ER_ERROR_WHEN_EXECUTING_COMMAND`: the place is not in the log any more, or none of its.
-const NO_SUCH_EVENTS: u16 = 1220;
+/// Beyond them, whoever waits has waited long enough.
+const EVENTS_MAX: u64 = 5_000_000;
+const BYTES_MAX: u64 = 32 << 30;
+/// The server only reads files.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+/// `ER_SOURCE_FATAL_ERROR_READING_BINLOG`: among others, the place is not in the log any more.
+const NOT_THERE: u16 = 1236;
 
 pub(super) async fn definition(
     connection: &mut MyConnection,
+    settings: &ConnectSettings,
     name: &TableName,
     since: &BinlogFile,
 ) -> Result<Reread, SourceError> {
@@ -45,7 +63,7 @@ pub(super) async fn definition(
     };
     let end = log_point::read(connection).await?;
     let end = BinlogFile { name: end.file, offset: end.offset };
-    Ok(match find_statement(connection, name, since, &end).await? {
+    Ok(match find_statement(settings, name, since, &end).await? {
         None => {
             let table = quote_table(&name.database, &name.table);
             tracing::info!(table, since = %since, until = %end, "the catalogue was asked for a table");
@@ -57,127 +75,143 @@ pub(super) async fn definition(
 
 /// What in the log may have changed the table, or why that cannot be told.
 async fn find_statement(
-    connection: &mut MyConnection,
+    settings: &ConnectSettings,
     name: &TableName,
     since: &BinlogFile,
     end: &BinlogFile,
 ) -> Result<Option<String>, SourceError> {
-    let files = match connection.query(ASK, "SHOW BINARY LOGS").await {
-        Ok(rows) => rows,
-        Err(error) if error.has_code(super::preflight::ACCESS_DENIED) => {
-            return Ok(Some("we may not list the log's files".to_owned()));
-        }
-        Err(error) => return Err(error),
+    let mut connection = MyConnection::connect(settings).await?;
+    let extent = dump::look(&mut connection, since).await?;
+    let mut look = Look {
+        name,
+        since,
+        flavor: settings.flavor,
+        inspector: Inspector::new(extent),
+        events: payload::Events::default(),
+        n_events: 0,
+        n_bytes: 0,
     };
-    let files = files.into_iter().filter_map(|row| row.into_iter().next().flatten());
-    let files = files.skip_while(|file| *file != since.name);
-    let (mut offset, mut n_events, mut reached) = (since.offset, 0, false);
-    for file in files.collect::<Vec<_>>() {
-        loop {
-            let events = match page(connection, &file, offset).await {
-                Ok(events) => events,
-                Err(error) if error.has_code(NO_SUCH_EVENTS) => {
-                    return Ok(Some(format!("the log at {file}:{offset} cannot be shown")));
+    loop {
+        let Ok(read) = timeout(SILENCE_LIMIT, connection.read_events(LOOK)).await else {
+            let endpoint = connection.endpoint().to_owned();
+            let timeout_ms = SILENCE_LIMIT.as_millis();
+            return Err(SourceError::Timeout { operation: LOOK, endpoint, timeout_ms });
+        };
+        // Dropped, not closed, where it is not at its end: a server that sends does not read.
+        match read {
+            Ok(EventsRead::Events(frames)) => {
+                if let Some(found) = look.frames(&frames)? {
+                    return Ok(Some(found));
                 }
-                Err(error) => return Err(error),
-            };
-            for event in &events {
-                if event.touches(name, connection.flavor()) {
-                    return Ok(Some(format!("a statement at {file}:{} changes it", event.at)));
-                }
-                offset = event.end;
             }
-            n_events += events.len();
-            if n_events > EVENTS_MAX {
-                return Ok(Some(format!("more than {EVENTS_MAX} events were written since")));
+            Ok(EventsRead::Done) => break,
+            Err(error) if error.has_code(NOT_THERE) => {
+                return Ok(Some(format!("the log at {since} cannot be shown")));
             }
-            if events.len() < EVENTS_A_TIME {
-                break;
-            }
+            Err(error) => return Err(error),
         }
-        reached = file == end.name && offset >= end.offset;
-        if file == end.name {
-            break;
-        }
-        offset = 4;
     }
+    connection.close().await;
+    let reached = look.inspector.reached().is_some_and(|(file, position)| {
+        let reached = BinlogFile { name: file.to_owned(), offset: position };
+        end.compare(&reached).is_some_and(std::cmp::Ordering::is_le)
+    });
     Ok((!reached).then(|| format!("the log between {since} and {end} cannot be shown")))
 }
 
-struct LoggedEvent {
-    at: u64,
-    end: u64,
-    kind: String,
-    info: String,
+/// A walk through the log.
+struct Look<'l> {
+    name: &'l TableName,
+    since: &'l BinlogFile,
+    flavor: Flavor,
+    inspector: Inspector,
+    events: payload::Events,
+    n_events: u64,
+    n_bytes: u64,
 }
 
-async fn page(
-    connection: &mut MyConnection,
-    file: &str,
-    offset: u64,
-) -> Result<Vec<LoggedEvent>, SourceError> {
-    let sql = format!(
-        "SHOW BINLOG EVENTS IN {} FROM {offset} LIMIT {EVENTS_A_TIME}",
-        quote_literal(file)
-    );
-    let rows = connection.query(ASK, &sql).await?;
-    let mut events = Vec::with_capacity(rows.len());
-    for row in rows {
-        // Log_name, Pos, Event_type, Server_id, End_log_pos, Info
-        let mut columns = Columns::new(connection.endpoint(), row);
-        columns.optional()?;
-        let (at, kind) = (columns.parsed()?, columns.text()?);
-        columns.optional()?;
-        let end = columns.parsed()?;
-        let info = columns.optional()?.unwrap_or_default();
-        events.push(LoggedEvent { at, end, kind, info });
-    }
-    Ok(events)
-}
-
-impl LoggedEvent {
-    fn touches(&self, name: &TableName, flavor: super::settings::Flavor) -> bool {
-        if !self.kind.starts_with("Query") {
-            return false;
-        }
-        let (database, text) = self.statement();
-        match Statement::of(text.as_bytes()) {
-            Statement::Ddl | Statement::DdlThenRows => {
-                touches(&Ddl::of(text, Dialect::of(flavor)), name, &database)
+impl Look<'_> {
+    /// What was found.
+    fn frames(&mut self, frames: &Frames) -> Result<Option<String>, SourceError> {
+        for range in &frames.payloads {
+            // Behind the OK byte.
+            let event = frames.data.get(range.start as usize + 1..range.end as usize);
+            if let Some(found) = self.event(event.unwrap_or_default())? {
+                return Ok(Some(found));
             }
-            Statement::Begin
-            | Statement::Commit
-            | Statement::Rollback
-            | Statement::RollbackTo
-            | Statement::Nothing
-            | Statement::XaStart(_)
-            | Statement::XaEnd
-            | Statement::XaCommit(_)
-            | Statement::XaRollback(_)
-            | Statement::Rows { .. }
-            | Statement::Empty(_) => false,
         }
+        Ok(None)
     }
 
-    /// ``use `db`; statement``
-    fn statement(&self) -> (String, &str) {
-        let quoted = || {
-            let mut rest = self.info.strip_prefix("use `")?;
-            let mut database = String::new();
-            loop {
-                let (part, after) = rest.split_once('`')?;
-                database.push_str(part);
-                match after.strip_prefix('`') {
-                    Some(after) => {
-                        database.push('`');
-                        rest = after;
+    fn event(&mut self, event: &[u8]) -> Result<Option<String>, SourceError> {
+        let at = self.inspector.place();
+        let length = self.inspector.inspect(event)?;
+        self.n_events += 1;
+        self.n_bytes += event.len() as u64;
+        if self.n_events > EVENTS_MAX || self.n_bytes > BYTES_MAX {
+            let (events, bytes) = (self.n_events, self.n_bytes);
+            return Ok(Some(format!("more than {events} events, {bytes} bytes, came since")));
+        }
+        let is_before = self.inspector.reached().is_some_and(|(file, position)| {
+            file == self.since.name && position <= self.since.offset
+        });
+        if is_before {
+            return Ok(None);
+        }
+        let touches = self.touched_by(event.get(..length).unwrap_or_default());
+        let touches = touches.map_err(|source| {
+            let (place, detail) = (at.clone(), source.to_string());
+            SourceError::Event { place, detail }
+        });
+        Ok(touches?.then(|| format!("a statement at {at} may change it")))
+    }
+
+    fn touched_by(&mut self, event: &[u8]) -> Result<bool, ParseError> {
+        let (header, body) = Header::parse(event)?;
+        match header.kind {
+            kind::QUERY => is_about(self.name, &Query::parse(body)?, self.flavor),
+            kind::MARIADB_QUERY_COMPRESSED => {
+                let mut bytes = Vec::new();
+                uncompress_query(body, &mut bytes)?;
+                is_about(self.name, &Query::parse(&bytes)?, self.flavor)
+            }
+            kind::TRANSACTION_PAYLOAD => {
+                let (name, flavor, mut found) = (self.name, self.flavor, false);
+                self.events.walk::<ParseError>(body, |inner| {
+                    let (header, body) = Header::parse(inner)?;
+                    if header.kind == kind::QUERY {
+                        found |= is_about(name, &Query::parse(body)?, flavor)?;
                     }
-                    None => return Some((database, after.strip_prefix("; ")?)),
-                }
+                    Ok(())
+                })?;
+                Ok(found)
             }
-        };
-        quoted().unwrap_or_else(|| (String::new(), &self.info))
+            // No other event defines a table.
+            _ => Ok(false),
+        }
     }
+}
+
+fn is_about(name: &TableName, query: &Query<'_>, flavor: Flavor) -> Result<bool, ParseError> {
+    match Statement::of(query.text) {
+        Statement::Ddl | Statement::DdlThenRows => {}
+        Statement::Begin
+        | Statement::Commit
+        | Statement::Rollback
+        | Statement::RollbackTo
+        | Statement::Nothing
+        | Statement::XaStart(_)
+        | Statement::XaEnd
+        | Statement::XaCommit(_)
+        | Statement::XaRollback(_)
+        | Statement::Rows { .. }
+        | Statement::Empty(_) => return Ok(false),
+    }
+    let arena = Bump::new();
+    // One that cannot be read may be about anything.
+    let Some(text) = statement::text(query, &arena) else { return Ok(true) };
+    let dialect = Dialect { mode: SqlMode(query.sql_mode), ..Dialect::of(flavor) };
+    Ok(touches(&Ddl::of(text, dialect), name, query.database))
 }
 
 /// Whether a statement may have changed what the table looks like.
@@ -190,11 +224,15 @@ fn touches(ddl: &Ddl, name: &TableName, default_database: &str) -> bool {
     match ddl {
         Ddl::Create(create) => is(&create.name),
         Ddl::Alter(alter) => is(&alter.name) || alter.new_name.as_ref().is_some_and(is),
-        Ddl::Rename(pairs) => pairs.iter().any(|(from, to)| is(from) || is(to)),
+        Ddl::Rename { pairs, .. } => pairs.iter().any(|(from, to)| is(from) || is(to)),
         Ddl::Drop { tables, .. } => tables.iter().any(is),
         Ddl::DropDatabase { name: database, .. } => same(database, &name.database),
-        Ddl::CreateDatabase { .. } | Ddl::AlterDatabase { .. } | Ddl::Elsewhere => false,
-        Ddl::Unknown(Target::Table(other)) => is(other),
+        Ddl::CreateDatabase { name: database, or_replace, .. } => {
+            *or_replace && same(database, &name.database)
+        }
+        Ddl::AlterDatabase { .. } | Ddl::Elsewhere => false,
+        Ddl::Unknown(Target::Tables(others)) => others.iter().any(is),
+        Ddl::Unknown(Target::Named(words)) => words.may_be_about(&name.database, &name.table),
         Ddl::Unknown(Target::Anything) => true,
     }
 }
@@ -202,34 +240,96 @@ fn touches(ddl: &Ddl, name: &TableName, default_database: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::mysql::settings::Flavor;
     use crate::sources::mysql::sql::quote_ident;
+
+    /// A statement, with a client's `latin1` where it has a collation.
+    fn query<'q>(database: &'q str, text: &'q [u8], client_collation: Option<u16>) -> Query<'q> {
+        let (thread_id, server_collation, sql_mode) = (1, None, 0);
+        Query { thread_id, database, text, client_collation, server_collation, sql_mode }
+    }
 
     #[test]
     fn statements_about_the_table_are_seen() {
         let name = TableName { database: "my`db".to_owned(), table: "t".to_owned() };
-        let event = |info: &str| LoggedEvent {
-            at: 4,
-            end: 5,
-            kind: "Query".to_owned(),
-            info: info.to_owned(),
-        };
-        for (info, expected) in [
-            ("use `my``db`; alter table t add x int /* xid=7 */", true),
-            ("use `my``db`; alter table u add x int", false),
-            ("use `other`; alter table t add x int", false),
-            ("use `other`; alter table `my``db`.T add x int", true),
-            ("use `other`; rename table a to b, b to `my``db`.t", true),
-            ("use `my``db`; ALTER TABLE t SPARKLE", true),
-            ("use `my``db`; SPARKLE", true),
-            ("drop database `my``db`", true),
-            ("BEGIN", false),
-            ("use `my``db`; create user u", false),
-            (quote_ident("x").as_str(), true),
+        for (database, text, expected) in [
+            ("my`db", "alter table t add x int /* xid=7 */", true),
+            ("my`db", "alter table u add x int", false),
+            ("other", "alter table t add x int", false),
+            ("other", "alter table `my``db`.T add x int", true),
+            ("other", "rename table a to b, b to `my``db`.t", true),
+            ("my`db", "ALTER TABLE t SPARKLE", true),
+            ("my`db", "SPARKLE t", true),
+            ("my`db", "SPARKLE u", false),
+            ("", "drop database `my``db`", true),
+            ("", "create or replace database `my``db`", true),
+            ("", "BEGIN", false),
+            ("my`db", "create user u", false),
+            ("my`db", quote_ident("t").as_str(), true),
+            ("my`db", "SPARKLE '", true),
         ] {
-            assert_eq!(event(info).touches(&name, Flavor::Mysql), expected, "{info}");
+            let query = query(database, text.as_bytes(), None);
+            assert_eq!(is_about(&name, &query, Flavor::Mysql).unwrap(), expected, "{text}");
         }
-        let rows = LoggedEvent { kind: "Table_map".to_owned(), ..event("table_id: 7 (d.t)") };
-        assert!(!rows.touches(&name, Flavor::Mysql));
+    }
+
+    /// With its checksum where it has one.
+    fn event(kind: u8, (end, flags): (u32, u16), body: &[u8], has_sum: bool) -> Vec<u8> {
+        let mut event = vec![0, 0, 0, 0, kind, 1, 0, 0, 0];
+        let length = 19 + body.len() + if has_sum { 4 } else { 0 };
+        event.extend(u32::try_from(length).unwrap().to_le_bytes());
+        event.extend(end.to_le_bytes());
+        event.extend(flags.to_le_bytes());
+        event.extend(body);
+        if has_sum {
+            event.extend(crc32fast::hash(&event).to_le_bytes());
+        }
+        event
+    }
+
+    /// A place that the command has no room for is gone to from the beginning of its file.
+    #[test]
+    fn what_stands_before_the_place_does_not_count() {
+        let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
+        let (file, position) = ("b.000001".to_owned(), 4);
+        let extent = super::super::inspect::Extent::From { file: file.clone(), position };
+        let found = |since: u64| {
+            let since = BinlogFile { name: file.clone(), offset: since };
+            let mut look = Look {
+                name: &name,
+                since: &since,
+                flavor: Flavor::Mysql,
+                inspector: Inspector::new(extent.clone()),
+                events: payload::Events::default(),
+                n_events: 0,
+                n_bytes: 0,
+            };
+            let rotation = [&position.to_le_bytes()[..], file.as_bytes()].concat();
+            let mut events = vec![event(kind::ROTATE, (0, 0x20), &rotation, true)];
+            // No checksums behind it.
+            events.push(event(kind::FORMAT_DESCRIPTION, (0, 0), &[0; 80], false));
+            let statement = [&[0; 8][..], &[1, 0, 0, 0, 0, b'd', 0], b"alter table t add x int"];
+            let statement = statement.concat();
+            let mut end = 4;
+            for _ in 0..2 {
+                end += u32::try_from(19 + statement.len()).unwrap();
+                events.push(event(kind::QUERY, (end, 0), &statement, false));
+            }
+            events.iter().find_map(|event| look.event(event).unwrap())
+        };
+        assert_eq!(found(4).unwrap(), "a statement at b.000001:4 may change it");
+        assert_eq!(found(61).unwrap(), "a statement at b.000001:61 may change it");
+        assert_eq!(found(118), None);
+    }
+
+    /// They were once taken for UTF-8, and the whole look failed.
+    #[test]
+    fn statements_are_read_in_the_character_set_of_their_client() {
+        const LATIN1: u16 = 8;
+        let name = TableName { database: "d".to_owned(), table: "größe".to_owned() };
+        let text = b"alter table gr\xF6\xDFe add x int comment 'f\xFCr'";
+        let is_about = |query: &Query<'_>| is_about(&name, query, Flavor::Mysql).unwrap();
+        assert!(is_about(&query("d", text, Some(LATIN1))));
+        assert!(!is_about(&query("d", b"alter table gr\xF6\xDF add x int", Some(LATIN1))));
+        assert!(is_about(&query("d", b"alter table gr\xF6\xDF add x int", None)), "no UTF-8");
     }
 }

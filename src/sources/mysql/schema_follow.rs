@@ -11,7 +11,7 @@ use crate::sources::mysql::binlog::ParseError;
 use crate::sources::mysql::binlog::query::Query;
 use crate::sources::mysql::binlog::table_map::TableMap;
 use crate::sources::mysql::catalog::{Catalog, Reread, TableName};
-use crate::sources::mysql::charset::{self, Charset};
+use crate::sources::mysql::charset;
 use crate::sources::mysql::ddl::{Origin, SqlMode, TableModel};
 use crate::sources::mysql::decode_error::{At, DecodeError};
 use crate::sources::mysql::decoder::{Decoder, Event};
@@ -23,6 +23,8 @@ use crate::sources::mysql::row_count::RowCounter;
 use crate::sources::mysql::schemas::{Belief, Effect, Schemas, Statement};
 use crate::sources::mysql::source_block::{Place, slots};
 use crate::sources::mysql::sql::{quote_ident, quote_table};
+use crate::sources::mysql::statement;
+use crate::sources::mysql::table::Described;
 use crate::sources::mysql::table_maps::Relation;
 use crate::sources::{BoxError, ChangeHandler};
 
@@ -66,6 +68,40 @@ impl Decoder {
         })
     }
 
+    /// A table as it is here, for a change without rows. The catalogue's present is only for one
+    /// of which neither statements nor rows have said anything; `None` where it has none either.
+    pub(super) fn describe(
+        &mut self,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<Described>, BoxError> {
+        let name = TableName { database: database.to_owned(), table: table.to_owned() };
+        let (catalog, schemas) = (&mut *self.with.catalog, &mut self.with.schemas);
+        let known = match schemas.belief(database, table) {
+            Some(Belief::Known(model)) => Some(Arc::clone(model)),
+            Some(Belief::Unknown) | None => match catalog.definition(&name, &self.at)? {
+                Reread::Proven(model) => {
+                    let model = Arc::new(*model);
+                    schemas.learn(name, Arc::clone(&model));
+                    Some(model)
+                }
+                Reread::Unproven(_) => None,
+            },
+        };
+        if let Some(model) = known {
+            return Ok(Some(self.tables.of_snapshot(&model.facts(database, table))?));
+        }
+        if let Some(described) = self.tables.current(database, table) {
+            return Ok(Some(described.clone()));
+        }
+        let facts = catalog.table(database, table)?;
+        if facts.is_none() {
+            let table = quote_table(database, table);
+            tracing::warn!(table, "a table was emptied that is gone by now: nobody is told");
+        }
+        Ok(facts.map(|facts| self.tables.of_snapshot(&facts)).transpose()?)
+    }
+
     /// Follows a statement that may define tables.
     pub(super) fn ddl(
         &mut self,
@@ -78,13 +114,10 @@ impl Decoder {
         if group.fate == Fate::Skip {
             return Ok(());
         }
-        let charset = query.client_collation.and_then(Charset::of_collation);
-        let charset = match charset {
-            Some(Charset::Binary) | None => Charset::Utf8,
-            Some(charset) => charset,
+        let Some(text) = statement::text(query, event.arena) else {
+            self.with.schemas.doubt_everything();
+            return Ok(());
         };
-        // One that is no text is not understood.
-        let text = charset.decode(query.text, event.arena).unwrap_or("\u{FFFD}");
         let effects = self.with.schemas.follow(&Statement {
             text,
             database: query.database,
@@ -289,7 +322,8 @@ fn believed(
 
 fn contradicted(map: &TableMap<'_>, at: &BinlogFile, what: String) -> BoxError {
     let table = quote_table(map.database, map.table);
-    DecodeError::Contradicted { at: place_of(at), table, what }.into()
+    let name = format!("{}.{}", map.database, map.table);
+    DecodeError::Contradicted { at: place_of(at), table, name, what }.into()
 }
 
 fn place_of(at: &BinlogFile) -> At {

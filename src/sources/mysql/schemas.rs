@@ -11,30 +11,32 @@
 //! asked, and its answer counts only with a proof from the log that no statement changed the table
 //! between the map's place and the catalogue's (`reread`). A definition that the server
 //! itself gave and a map contradicts is a loud stop: something changed the table without the log.
+//!
+//! CREATE TABLE IF NOT EXISTS is in the log whether it did anything or not. It is believed only
+//! where the table is known not to exist: where every captured table was seen when the history
+//! began ([`Definitions::seen`]), and the same tables were captured ever since.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod stored;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::TableFilter;
-use crate::disposition::{Diagnose, Disposition};
 use crate::schema::history::SchemaHistory;
-use crate::sources::BoxError;
 use crate::sources::mysql::catalog::TableName;
 use crate::sources::mysql::ddl::{
     AlterTable, CreateTable, DatabaseCharset, Ddl, Dialect, Name, SqlMode, TableModel, Target,
 };
-use crate::sources::mysql::definitions::Definitions;
+use crate::sources::mysql::definitions::{Definitions, Seen};
 use crate::sources::mysql::settings::Flavor;
 use crate::sources::mysql::sql::quote_table;
 
+pub use stored::{SchemaHistoryError, forget_table};
+
+use stored::{Entry, META, Meta, Written};
+
 /// Tables that are followed although they are not captured; the oldest are forgotten.
 const STRANGERS_MAX: usize = 256;
-/// Readers of a later program read this version for ever; a newer version is refused by name.
-const FORMAT: u32 = 1;
-/// The name of what is said of all tables. No table has it.
-const META: &str = "";
 
 /// What does not change while a process runs.
 #[derive(Clone, Debug)]
@@ -75,61 +77,6 @@ pub enum Effect {
     Database(String),
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaHistoryError {
-    #[error("read the schema history in the checkpoint: entry `{entry}` is damaged")]
-    Damaged { entry: String, source: serde_json::Error },
-    #[error(
-        "read the schema history in the checkpoint: its version {found} is newer than {supported}"
-    )]
-    Newer { found: u32, supported: u32 },
-}
-
-impl Diagnose for SchemaHistoryError {
-    fn disposition(&self) -> Disposition {
-        match self {
-            Self::Damaged { .. } | Self::Newer { .. } => Disposition::Stop,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Damaged { .. } => "run `tailwater offsets reset` and let the pipeline take a new snapshot, which makes the history anew".to_owned(),
-            Self::Newer { .. } => "run the tailwater version that wrote it, or a newer one".to_owned(),
-        })
-    }
-}
-
-impl From<SchemaHistoryError> for BoxError {
-    fn from(error: SchemaHistoryError) -> Self {
-        Box::new(error)
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    /// Whether a captured table that is not here does not exist.
-    complete: bool,
-    /// Character sets of databases.
-    databases: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    database: &'a str,
-    table: &'a str,
-    /// `None`: not known.
-    model: Option<&'a TableModel>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    database: String,
-    table: String,
-    model: Option<TableModel>,
-}
-
 #[derive(Debug)]
 pub struct Schemas {
     settings: SchemaSettings,
@@ -144,7 +91,7 @@ impl Schemas {
     /// Nothing is believed of any table.
     #[must_use]
     pub fn empty(settings: SchemaSettings) -> Self {
-        let meta = Meta { format: FORMAT, complete: false, databases: BTreeMap::new() };
+        let meta = Meta::of_nothing(&settings.filter);
         let (tables, strangers) = (HashMap::new(), VecDeque::new());
         Self { settings, tables, strangers, meta, history: SchemaHistory::default() }
     }
@@ -153,7 +100,10 @@ impl Schemas {
     #[must_use]
     pub fn of_definitions(settings: SchemaSettings, definitions: &Definitions) -> Self {
         let mut schemas = Self::empty(settings);
-        schemas.meta.complete = true;
+        match &definitions.seen {
+            Seen::All => schemas.meta.see_all(),
+            Seen::Databases(names) => names.iter().for_each(|name| schemas.meta.see_whole(name)),
+        }
         for database in &definitions.databases {
             schemas.meta.databases.insert(database.name.clone(), database.charset.clone());
         }
@@ -177,14 +127,11 @@ impl Schemas {
         history: &SchemaHistory,
     ) -> Result<Self, SchemaHistoryError> {
         let mut schemas = Self::empty(settings);
+        let mut widened = false;
         for (name, text) in history.iter() {
             let damaged = |source| SchemaHistoryError::Damaged { entry: name.to_owned(), source };
             if name == META {
-                schemas.meta = serde_json::from_str(text).map_err(damaged)?;
-                if schemas.meta.format > FORMAT {
-                    let found = schemas.meta.format;
-                    return Err(SchemaHistoryError::Newer { found, supported: FORMAT });
-                }
+                (schemas.meta, widened) = Meta::restored(text, &schemas.settings.filter)?;
                 continue;
             }
             let Entry { database, table, model } = serde_json::from_str(text).map_err(damaged)?;
@@ -198,6 +145,9 @@ impl Schemas {
             );
         }
         schemas.history = history.clone();
+        if widened {
+            schemas.keep_meta();
+        }
         Ok(schemas)
     }
 
@@ -228,7 +178,7 @@ impl Schemas {
             Ddl::Elsewhere => Vec::new(),
             Ddl::Create(create) => self.create(&create, statement),
             Ddl::Alter(alter) => self.alter(&alter, statement),
-            Ddl::Rename(pairs) => self.rename(&pairs, statement),
+            Ddl::Rename { pairs, if_exists } => self.rename(&pairs, if_exists, statement),
             Ddl::Drop { tables, if_exists } => {
                 let dropped = tables.iter().map(|name| {
                     let table = self.name(name, statement);
@@ -237,13 +187,19 @@ impl Schemas {
                 });
                 dropped.collect()
             }
-            Ddl::CreateDatabase { name, if_not_exists, charset } => {
+            Ddl::CreateDatabase { name, if_not_exists, or_replace, charset } => {
                 let name = self.cased(&name);
+                if or_replace {
+                    self.forget_database(&name);
+                }
                 let charset = match charset {
                     DatabaseCharset::Named(charset) => Some(charset),
                     DatabaseCharset::Unsaid => statement.server_charset.map(str::to_owned),
                 };
                 if !(if_not_exists && self.meta.databases.contains_key(&name)) {
+                    if !if_not_exists {
+                        self.meta.see_whole(&name);
+                    }
                     self.set_charset(&name, charset);
                 }
                 vec![Effect::Database(name)]
@@ -258,36 +214,16 @@ impl Schemas {
             }
             Ddl::DropDatabase { name, .. } => {
                 let name = self.cased(&name);
-                let tables = self.tables.keys().filter(|table| table.database == name);
-                for table in tables.cloned().collect::<Vec<_>>() {
-                    self.forget(&table);
-                }
-                self.set_charset(&name, None);
+                self.forget_database(&name);
                 vec![Effect::Database(name)]
             }
-            Ddl::Unknown(Target::Table(name)) => {
-                let name = self.name(&name, statement);
-                tracing::warn!(
-                    table = quote_table(&name.database, &name.table),
-                    "a statement about a table is not understood; the catalogue is asked for it \
-                     where the log does not say what its rows are"
-                );
-                let effect = match self.tables.contains_key(&name) {
-                    true => Effect::Altered(name.clone(), None),
-                    false => Effect::Created(name.clone(), None),
-                };
-                self.believe(name, Belief::Unknown);
-                vec![effect]
-            }
-            Ddl::Unknown(Target::Anything) => {
-                tracing::warn!(
-                    "a statement is not understood; the catalogue is asked for every table where \
-                     the log does not say what its rows are"
-                );
-                self.doubt_everything();
-                Vec::new()
-            }
+            Ddl::Unknown(target) => self.doubt(&target, statement),
         }
+    }
+
+    /// A statement cannot even be read: it may have been about anything.
+    pub fn doubt_everything(&mut self) {
+        self.doubt_those(|_| true);
     }
 
     fn create(&mut self, create: &CreateTable, statement: &Statement<'_>) -> Vec<Effect> {
@@ -296,7 +232,7 @@ impl Schemas {
             // Whether it did anything is not in the log.
             match self.tables.get(&name) {
                 Some(_) => return Vec::new(),
-                None if self.is_captured(&name) && self.meta.complete => {}
+                None if self.is_captured(&name) && self.meta.knows_all_of(&name.database) => {}
                 None => {
                     self.believe(name.clone(), Belief::Unknown);
                     return vec![Effect::Created(name, None)];
@@ -348,10 +284,20 @@ impl Schemas {
         vec![Effect::Altered(name, model)]
     }
 
-    fn rename(&mut self, pairs: &[(Name, Name)], statement: &Statement<'_>) -> Vec<Effect> {
-        let renamed = pairs.iter().map(|(from, to)| {
+    fn rename(
+        &mut self,
+        pairs: &[(Name, Name)],
+        if_exists: bool,
+        statement: &Statement<'_>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::with_capacity(pairs.len());
+        for (from, to) in pairs {
             let (from, to) = (self.name(from, statement), self.name(to, statement));
             let belief = self.tables.get(&from).cloned();
+            let missing = || self.is_captured(&from) && self.meta.knows_all_of(&from.database);
+            if if_exists && belief.is_none() && missing() {
+                continue;
+            }
             self.forget(&from);
             let model = match &belief {
                 Some(Belief::Known(model)) => Some(Arc::clone(model)),
@@ -360,9 +306,62 @@ impl Schemas {
             if belief.is_some() || self.is_captured(&to) {
                 self.believe(to.clone(), belief.unwrap_or(Belief::Unknown));
             }
-            Effect::Altered(to, model)
-        });
-        renamed.collect()
+            effects.push(Effect::Altered(to, model));
+        }
+        effects
+    }
+
+    /// What a statement that is not understood may be about is not known any more.
+    fn doubt(&mut self, target: &Target, statement: &Statement<'_>) -> Vec<Effect> {
+        match target {
+            Target::Tables(names) => {
+                let mut effect = None;
+                for name in names {
+                    let name = self.name(name, statement);
+                    tracing::warn!(
+                        table = quote_table(&name.database, &name.table),
+                        "a statement about a table is not understood; the catalogue is asked for \
+                         it where the log does not say what its rows are"
+                    );
+                    // Of a table that takes a new name, by that.
+                    effect = Some(match self.tables.contains_key(&name) || effect.is_some() {
+                        true => Effect::Altered(name.clone(), None),
+                        false => Effect::Created(name.clone(), None),
+                    });
+                    self.believe(name, Belief::Unknown);
+                }
+                effect.into_iter().collect()
+            }
+            Target::Named(words) => {
+                if words.may_be_about_the_default_database() {
+                    let default = self.cased(statement.database);
+                    let mut databases = std::mem::take(&mut self.meta.databases);
+                    databases
+                        .retain(|name, _| *name != default && !words.may_be_about_all_of(name));
+                    self.meta.databases = databases;
+                }
+                self.doubt_those(|name| words.may_be_about(&name.database, &name.table));
+                Vec::new()
+            }
+            Target::Anything => {
+                self.doubt_everything();
+                Vec::new()
+            }
+        }
+    }
+
+    fn doubt_those(&mut self, is_meant: impl Fn(&TableName) -> bool) {
+        self.meta.doubt();
+        self.keep_meta();
+        let doubted: Vec<_> = self.tables.keys().filter(|name| is_meant(name)).cloned().collect();
+        tracing::warn!(
+            tables = doubted.len(),
+            "a statement is not understood; the catalogue is asked for every table that it may be \
+             about, where the log does not say what its rows are"
+        );
+        for name in doubted {
+            self.believe(name, Belief::Unknown);
+        }
     }
 
     fn known(&self, name: &TableName) -> Option<&Arc<TableModel>> {
@@ -386,8 +385,7 @@ impl Schemas {
             Belief::Unknown => None,
         };
         let entry = Written { database: &name.database, table: &name.table, model };
-        let text = serde_json::to_string(&entry).expect("a model has only string keys");
-        self.history.set(&quote_table(&name.database, &name.table), &text);
+        self.history.set(&quote_table(&name.database, &name.table), &entry.to_text());
         self.tables.insert(name, belief);
     }
 
@@ -397,12 +395,13 @@ impl Schemas {
         self.history.remove(&quote_table(&name.database, &name.table));
     }
 
-    fn doubt_everything(&mut self) {
-        self.meta.complete = false;
-        self.keep_meta();
-        for name in self.tables.keys().cloned().collect::<Vec<_>>() {
-            self.believe(name, Belief::Unknown);
+    fn forget_database(&mut self, name: &str) {
+        let tables = self.tables.keys().filter(|table| table.database == name);
+        for table in tables.cloned().collect::<Vec<_>>() {
+            self.forget(&table);
         }
+        self.meta.forget_database(name);
+        self.keep_meta();
     }
 
     fn set_charset(&mut self, database: &str, charset: Option<String>) {
@@ -414,8 +413,7 @@ impl Schemas {
     }
 
     fn keep_meta(&mut self) {
-        let text = serde_json::to_string(&self.meta).expect("it has only string keys");
-        self.history.set(META, &text);
+        self.history.set(META, &self.meta.to_text());
     }
 
     fn is_captured(&self, name: &TableName) -> bool {

@@ -4,6 +4,21 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
+use crate::sources::mysql::binlog::query::Query;
+use crate::sources::mysql::charset::Charset;
+
+/// The text of a statement, from the character set that its client had; `None` where it is no text
+/// in that.
+pub(crate) fn text<'a>(query: &Query<'a>, arena: &'a Bump) -> Option<&'a str> {
+    let charset = match query.client_collation.and_then(Charset::of_collation) {
+        Some(Charset::Binary) | None => Charset::Utf8,
+        Some(charset) => charset,
+    };
+    charset.decode(query.text, arena).ok()
+}
+
 /// A statement's part in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statement<'a> {

@@ -92,7 +92,13 @@ impl Tables {
         self.constants.layout(database, table)
     }
 
-    /// A table as a snapshot reads it.
+    /// As it was described last.
+    #[must_use]
+    pub fn current(&self, database: &str, table: &str) -> Option<&Described> {
+        self.current.get(&(database.to_owned(), table.to_owned()))
+    }
+
+    /// A table as a snapshot reads it, or as it is believed to be.
     ///
     /// # Errors
     /// When a column has a type that is not known.

@@ -21,8 +21,10 @@ use crate::failpoint;
 const LIST: &str = "list prepared XA transactions";
 const WAIT: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(50);
-/// One that is being prepared is in the log a little before the server lists it.
-const LISTED_AFTER: Duration = Duration::from_millis(20);
+/// One that is being prepared is in the log before the server lists it: while the log is being
+/// flushed to the disk, in the main. So the list is looked at for this long, over and over. One that
+/// takes longer still is no gap but a stop: its commit says that nobody has its rows.
+const LISTED_WITHIN: Duration = Duration::from_millis(250);
 /// `ER_XAER_RMERR`, which is how MySQL says that XA_RECOVER_ADMIN is missing
 /// (`Sql_cmd_xa_recover::check_xa_recover_privilege` in `sql/xa.cc`), and
 /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
@@ -34,21 +36,34 @@ const DENIED: [u16; 2] = [1401, 1227];
 /// When one stays undecided for a minute, or the server cannot be asked.
 pub(super) async fn place(connection: &mut MyConnection) -> Result<LogPoint, SourceError> {
     let point = log_point::read(connection).await?;
-    tokio::time::sleep(LISTED_AFTER).await;
-    let Some(mut old) = prepared(connection).await? else { return Ok(point) };
-    let (since, limit) = (Instant::now(), failpoint::wait(failpoint::UNDECIDED, WAIT));
-    if !old.is_empty() {
-        let xa = names(&old);
-        tracing::info!(xa, "waiting for XA transactions that were prepared before the start");
-    }
-    while !old.is_empty() {
-        if since.elapsed() > limit {
+    let since = Instant::now();
+    let mut old = match prepared(connection).await {
+        Ok(old) => old,
+        Err(error) if DENIED.iter().any(|code| error.has_code(*code)) => {
+            tracing::info!("XA transactions cannot be seen without XA_RECOVER_ADMIN");
+            return Ok(point);
+        }
+        Err(error) => return Err(error),
+    };
+    let limit = failpoint::wait(failpoint::UNDECIDED, WAIT);
+    let mut told = false;
+    while !old.is_empty() || since.elapsed() < LISTED_WITHIN {
+        if !old.is_empty() && !told {
+            let xa = names(&old);
+            tracing::info!(xa, "waiting for XA transactions that were prepared before the start");
+            told = true;
+        }
+        if !old.is_empty() && since.elapsed() > limit {
             let (names, waited_ms) = (names(&old), limit.as_millis());
             return Err(SourceError::Undecided { names, waited_ms });
         }
         tokio::time::sleep(REST).await;
-        let now = prepared(connection).await?.unwrap_or_default();
-        old.retain(|name| now.contains(name));
+        // A right that is taken away meanwhile is an error: those that are waited for have names.
+        let now = prepared(connection).await?;
+        match since.elapsed() < LISTED_WITHIN {
+            true => old = now,
+            false => old.retain(|name| now.contains(name)),
+        }
     }
     Ok(point)
 }
@@ -57,22 +72,15 @@ fn names(transactions: &BTreeSet<String>) -> String {
     transactions.iter().map(String::as_str).collect::<Vec<_>>().join("; ")
 }
 
-/// As they are written in `XA COMMIT`; `None` where the user may not see them.
-async fn prepared(connection: &mut MyConnection) -> Result<Option<BTreeSet<String>>, SourceError> {
+/// As they are written in `XA COMMIT`.
+async fn prepared(connection: &mut MyConnection) -> Result<BTreeSet<String>, SourceError> {
     let sql = match connection.flavor() {
         Flavor::Mysql => "XA RECOVER CONVERT XID",
         Flavor::Mariadb => "XA RECOVER FORMAT='SQL'",
     };
-    let rows = match connection.query(LIST, sql).await {
-        Ok(rows) => rows,
-        Err(error) if DENIED.iter().any(|code| error.has_code(*code)) => {
-            tracing::info!("XA transactions cannot be seen without XA_RECOVER_ADMIN");
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
+    let rows = connection.query(LIST, sql).await?;
     let name = |row| name(connection, row);
-    rows.into_iter().map(name).collect::<Result<_, _>>().map(Some)
+    rows.into_iter().map(name).collect()
 }
 
 /// Columns formatID, gtrid_length, bqual_length, data. MySQL gives the data as one hexadecimal

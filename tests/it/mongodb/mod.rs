@@ -10,6 +10,7 @@ mod resume;
 mod server;
 mod source;
 mod streams;
+mod structured;
 mod text;
 mod workload;
 

@@ -235,9 +235,20 @@ fn a_table_that_changed_without_the_log_is_a_loud_stop() {
                 "what is known of the table is wrong: column `a`",
                 "SET sql_log_bin = 0",
                 "tailwater offsets reset",
+                &format!("tailwater offsets forget --table '{database}.t'"),
             ],
         );
         assert!(rows(&ended.lines(), ".t").is_empty());
+        // The way out for one table.
+        let table = format!("{database}.t");
+        let forget = |more: &[&str]| {
+            let arguments = [&["--table", table.as_str()][..], more].concat();
+            setup.command("offsets forget", &arguments).wait(seconds(20))
+        };
+        forget(&[]).expect(exit::CONFIGURATION, &["without --yes"]);
+        forget(&["--yes"]).expect(0, &[]);
+        let ended = setup.catch_up().expect(0, &["the catalogue was asked for a table"]);
+        assert_eq!(rows(&ended.lines(), ".t"), [json!({"id": 2, "a": "two", "e": "x"})]);
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod basics;
 mod binlog_text;
+mod canaries;
 mod canonical;
 mod chain;
+mod doubts;
 mod failover;
 mod faults;
 mod gone;
@@ -22,6 +24,7 @@ mod replica;
 mod rows;
 mod snapshot;
 mod start_checks;
+mod statements;
 mod stream;
 mod workload;
 mod xa;

@@ -288,9 +288,7 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>) -> Option<(Name, Action)> {
     let kind = if cursor.word("UNIQUE") { IndexKind::Unique } else { IndexKind::Other };
     cursor.any(&["FULLTEXT", "SPATIAL", "VECTOR"]);
     cursor.must("INDEX")?;
-    if cursor.words(&["IF", "NOT", "EXISTS"]) {
-        return None;
-    }
+    let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]);
     let index = cursor.name()?;
     if cursor.any(&["USING", "TYPE"]) {
         cursor.name()?;
@@ -298,7 +296,9 @@ pub(super) fn create_index(cursor: &mut Cursor<'_>) -> Option<(Name, Action)> {
     cursor.must("ON")?;
     let table = cursor.table()?;
     match table::index(cursor, kind, Some(index))? {
-        Element::Index(index) => Some((table, Action::AddIndex(index))),
+        Element::Index(index) => {
+            Some((table, Action::AddIndex(IndexDef { if_not_exists, ..index })))
+        }
         Element::Column(_) | Element::Nothing => None,
     }
 }

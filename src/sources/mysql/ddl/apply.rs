@@ -42,16 +42,40 @@ pub(super) fn create(
 /// `None` where the table has not what is altered.
 pub(super) fn alter(before: &TableModel, actions: &[Action]) -> Option<TableModel> {
     let mut work = Work::new(TableModel { origin: Origin::Statement, ..before.clone() });
-    // The old indexes go first: a new one may have the name of an old one.
-    let drops =
-        |action: &&Action| matches!(action, Action::DropIndex { .. } | Action::DropConstraint(_));
-    for action in actions.iter().filter(drops) {
-        work.action(action)?;
+    let mut in_order: Vec<&Action> = actions.iter().collect();
+    in_order.sort_by_key(|action| turn(action));
+    for action in &in_order {
+        if let Action::Convert(Charset::Named(name)) = action {
+            work.model.charset = Some(name.clone());
+        }
     }
-    for action in actions.iter().filter(|action| !drops(action)) {
+    for action in in_order {
         work.action(action)?;
     }
     work.finish()
+}
+
+/// The server reads a statement to its end before it does anything: the order in the text is that of
+/// columns and of new indexes, and of nothing else.
+fn turn(action: &Action) -> u8 {
+    match action {
+        // A new index may have the name of an old one.
+        Action::DropIndex { .. } | Action::DropConstraint(_) => 0,
+        // Columns that name no character set get the table's, wherever that stands in the text
+        // (`prepare_create_field` in MySQL's `sql/sql_table.cc`, `mysql_prepare_create_table` in
+        // MariaDB's: `default_table_charset`).
+        Action::Options(_) => 1,
+        Action::AddColumn { .. }
+        | Action::Change { .. }
+        | Action::RenameColumn { .. }
+        | Action::DropColumn { .. }
+        | Action::SetDefault { .. }
+        | Action::AddIndex(_)
+        | Action::RenameIndex { .. } => 2,
+        // All texts that the table has in the end, whatever they name themselves (`table_charset`,
+        // in the same places).
+        Action::Convert(_) => 3,
+    }
 }
 
 /// Before a name in an index that is the one after the statement: columns may change names with each
@@ -200,7 +224,8 @@ impl Work {
     fn own_index(&mut self, def: &ColumnDef) -> Option<()> {
         let Some(kind) = def.index else { return Some(()) };
         let name = (kind == IndexKind::Primary).then(|| "PRIMARY".to_owned());
-        self.index(&IndexDef { name, kind, parts: vec![Some(def.column.name.clone())] })
+        let parts = vec![Some(def.column.name.clone())];
+        self.index(&IndexDef { name, kind, parts, if_not_exists: false })
     }
 
     fn rename(&mut self, at: usize, to: &str) {
@@ -254,10 +279,22 @@ impl Work {
     /// MySQL's name for an index without one (`make_unique_key_name` in `sql/sql_table.cc`).
     fn index(&mut self, def: &IndexDef) -> Option<()> {
         let taken = |name: &str| self.model.indexes.iter().any(|i| same_name(&i.name, name));
+        let first = def.parts.first()?.as_deref().unwrap_or("functional_index");
+        if def.if_not_exists {
+            // An index without a name has that of its first column, as far as this goes
+            // (`handle_if_exists_options` in MariaDB's `sql/sql_table.cc`).
+            if taken(def.name.as_deref().unwrap_or(first)) {
+                return Some(());
+            }
+            // One that is not known may be there all the same, and may be the one that makes the
+            // key: of what the catalogue alone told there is the key and no other index.
+            if def.kind != IndexKind::Other && self.model.primary_key().is_none() {
+                return None;
+            }
+        }
         let name = match &def.name {
             Some(name) => name.clone(),
             None => {
-                let first = def.parts.first()?.as_deref().unwrap_or("functional_index");
                 let numbered = (2..100).map(|n| format!("{first}_{n}"));
                 let free = |name: &String| !taken(name) && !same_name(name, "PRIMARY");
                 std::iter::once(first.to_owned()).chain(numbered).find(free)?

@@ -10,8 +10,8 @@
 //! every version; what it lets pass in silence (a clause that it reads as another one) would give a
 //! row wrong names. Here every word is accounted for: CREATE, ALTER, RENAME and DROP TABLE, indexes,
 //! and databases with their character sets, in the grammars of MySQL 8.0-9.x and MariaDB 10.6-11.x;
-//! anything else is *not understood*, and says which table it is about as far as its first words
-//! do. Debezium's topic of schema changes has what was written and not what it came to (`BOOLEAN`,
+//! anything else is *not understood*, and is taken to be about every table that has a name among
+//! its words. Debezium's topic of schema changes has what was written and not what it came to (`BOOLEAN`,
 //! not `tinyint(1)`), which only a reader of statements can tell.
 //!
 //! What is not understood is never guessed: the table counts as unknown, and when its next rows come
@@ -26,11 +26,13 @@ mod definition;
 mod model;
 mod statement;
 mod table;
+mod target;
 mod tokens;
 mod types;
 
 pub use model::{ColumnModel, Index, IndexKind, Origin, TableModel};
-pub use statement::{AlterTable, CreateTable, DatabaseCharset, Ddl, Target};
+pub use statement::{AlterTable, CreateTable, DatabaseCharset, Ddl};
+pub use target::{Target, Words};
 pub use tokens::SqlMode;
 pub use types::DataType;
 

@@ -4,6 +4,7 @@ use super::alter::{self, Action};
 use super::cursor::Cursor;
 use super::model::TableModel;
 use super::table::{self, Element, TableOptions};
+use super::target::{self, Target};
 use super::types::Charset;
 use super::{Dialect, Name, apply};
 
@@ -12,8 +13,11 @@ use super::{Dialect, Name, apply};
 pub enum Ddl {
     Create(CreateTable),
     Alter(AlterTable),
-    /// In this order.
-    Rename(Vec<(Name, Name)>),
+    /// In this order. With the condition, a table that is not there is passed over.
+    Rename {
+        pairs: Vec<(Name, Name)>,
+        if_exists: bool,
+    },
     Drop {
         tables: Vec<Name>,
         if_exists: bool,
@@ -21,6 +25,8 @@ pub enum Ddl {
     CreateDatabase {
         name: String,
         if_not_exists: bool,
+        /// An old one goes with all that is in it.
+        or_replace: bool,
         charset: DatabaseCharset,
     },
     /// `None`: the default database.
@@ -34,15 +40,8 @@ pub enum Ddl {
     },
     /// Nothing that rows depend on.
     Elsewhere,
-    /// Not understood. The table, where the statement says so in its first words.
+    /// Not understood.
     Unknown(Target),
-}
-
-/// What a statement that is not understood may have changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    Table(Name),
-    Anything,
 }
 
 /// Of a database, as a statement gives it.
@@ -102,6 +101,13 @@ impl AlterTable {
         apply::alter(before, &self.actions)
     }
 
+    /// Whether it gives a column a type.
+    pub(super) fn has_types(&self) -> bool {
+        let typed =
+            |action: &Action| matches!(action, Action::AddColumn { .. } | Action::Change { .. });
+        self.actions.iter().any(typed)
+    }
+
     /// Only to another name.
     #[must_use]
     pub fn only_renames(&self) -> bool {
@@ -113,14 +119,12 @@ impl Ddl {
     /// Reads a statement of the log.
     #[must_use]
     pub fn of(text: &str, dialect: Dialect) -> Self {
-        let read = |read: fn(&mut Cursor<'_>) -> Option<Self>| {
-            let mut cursor = Cursor::new(text, dialect)?;
-            read(&mut cursor)
-        };
-        if dialect.mode.is_oracle(dialect.flavor) {
-            return read(target).unwrap_or(Self::Unknown(Target::Anything));
+        let read = Cursor::new(text, dialect).and_then(|mut cursor| statement(&mut cursor));
+        match read {
+            Some(ddl) if dialect.mode.is_oracle(dialect.flavor) => target::without_types(ddl),
+            Some(ddl) => ddl,
+            None => Self::Unknown(target::of(text, dialect)),
         }
-        read(statement).or_else(|| read(target)).unwrap_or(Self::Unknown(Target::Anything))
     }
 }
 
@@ -184,9 +188,8 @@ fn create(cursor: &mut Cursor<'_>) -> Option<Ddl> {
     if cursor.any(&["DATABASE", "SCHEMA"]) {
         let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]);
         let name = cursor.name()?;
-        // OR REPLACE drops all that was in it.
         let charset = database_charset(cursor)?;
-        return (!or_replace).then_some(Ddl::CreateDatabase { name, if_not_exists, charset });
+        return Some(Ddl::CreateDatabase { name, if_not_exists, or_replace, charset });
     }
     if !cursor.word("TABLE") {
         let (name, action) = alter::create_index(cursor)?;
@@ -245,7 +248,7 @@ fn alter_something(cursor: &mut Cursor<'_>) -> Option<Ddl> {
 }
 
 /// `[ONLINE] [IGNORE] TABLE [IF EXISTS] t [WAIT n | NOWAIT]`
-fn altered(cursor: &mut Cursor<'_>) -> Option<(Name, bool)> {
+pub(super) fn altered(cursor: &mut Cursor<'_>) -> Option<(Name, bool)> {
     cursor.word("ONLINE");
     cursor.word("IGNORE");
     cursor.must("TABLE")?;
@@ -268,9 +271,10 @@ fn rename(cursor: &mut Cursor<'_>) -> Option<Ddl> {
     if cursor.word("USER") {
         return Some(Ddl::Elsewhere);
     }
-    if !cursor.any(&["TABLE", "TABLES"]) || cursor.if_exists() {
+    if !cursor.any(&["TABLE", "TABLES"]) {
         return None;
     }
+    let if_exists = cursor.if_exists();
     let mut pairs = Vec::new();
     loop {
         let from = cursor.table()?;
@@ -278,13 +282,16 @@ fn rename(cursor: &mut Cursor<'_>) -> Option<Ddl> {
         cursor.must("TO")?;
         pairs.push((from, cursor.table()?));
         if !cursor.sign(',') {
-            return Some(Ddl::Rename(pairs));
+            return Some(Ddl::Rename { pairs, if_exists });
         }
     }
 }
 
 fn drop_something(cursor: &mut Cursor<'_>) -> Option<Ddl> {
-    if cursor.word("TEMPORARY") || cursor.is_any(&ELSEWHERE) || cursor.is("PREPARE") {
+    if cursor.word("TEMPORARY")
+        || cursor.is_any(&ELSEWHERE)
+        || cursor.is_any(&["PREPARE", "SPATIAL"])
+    {
         return Some(Ddl::Elsewhere);
     }
     if cursor.any(&["DATABASE", "SCHEMA"]) {
@@ -314,33 +321,4 @@ fn drop_something(cursor: &mut Cursor<'_>) -> Option<Ddl> {
     wait(cursor)?;
     cursor.any(&["RESTRICT", "CASCADE"]);
     Some(Ddl::Drop { tables, if_exists })
-}
-
-/// The table of a statement that is not understood.
-fn target(cursor: &mut Cursor<'_>) -> Option<Ddl> {
-    let name = if cursor.word("CREATE") {
-        cursor.words(&["OR", "REPLACE"]);
-        if !cursor.any(&["TABLE", "SEQUENCE"]) {
-            return None;
-        }
-        cursor.words(&["IF", "NOT", "EXISTS"]);
-        cursor.table()?
-    } else if cursor.words(&["ALTER", "SEQUENCE"]) {
-        cursor.if_exists();
-        cursor.table()?
-    } else {
-        cursor.must("ALTER")?;
-        altered(cursor)?.0
-    };
-    // What it renames the table to is not known either.
-    let mut renames = false;
-    while let Some(token) = cursor.peek() {
-        renames |=
-            matches!(token, super::tokens::Token::Word(w) if w.eq_ignore_ascii_case("RENAME"));
-        cursor.next();
-    }
-    if renames {
-        return None;
-    }
-    Some(Ddl::Unknown(Target::Table(name)))
 }

@@ -21,6 +21,8 @@ pub(super) struct IndexDef {
     pub(super) kind: IndexKind,
     /// `None` for a part that is an expression.
     pub(super) parts: Vec<Option<String>>,
+    /// MariaDB's: nothing is done where there is one of this name.
+    pub(super) if_not_exists: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,10 +96,7 @@ pub(super) fn index(
     kind: IndexKind,
     symbol: Option<String>,
 ) -> Option<Element> {
-    // MariaDB's: whether there is one already cannot be known for sure.
-    if cursor.words(&["IF", "NOT", "EXISTS"]) {
-        return None;
-    }
+    let if_not_exists = cursor.words(&["IF", "NOT", "EXISTS"]);
     let using = |cursor: &mut Cursor<'_>| match cursor.any(&["USING", "TYPE"]) {
         true => cursor.name().map(drop),
         false => Some(()),
@@ -110,7 +109,7 @@ pub(super) fn index(
     let parts = parts(cursor)?;
     cursor.rest_of_item()?;
     let name = if kind == IndexKind::Primary { Some("PRIMARY".to_owned()) } else { name };
-    Some(Element::Index(IndexDef { name, kind, parts }))
+    Some(Element::Index(IndexDef { name, kind, parts, if_not_exists }))
 }
 
 fn parts(cursor: &mut Cursor<'_>) -> Option<Vec<Option<String>>> {

@@ -18,8 +18,9 @@ fn schemas() -> Schemas {
         charset: "latin1".to_owned(),
         collation: "latin1_swedish_ci".to_owned(),
     }];
-    let mut schemas =
-        Schemas::of_definitions(settings(), &Definitions { databases, ..Definitions::default() });
+    let seen = Seen::All;
+    let definitions = Definitions { databases, seen, ..Definitions::default() };
+    let mut schemas = Schemas::of_definitions(settings(), &definitions);
     run(&mut schemas, "create table t (id int primary key, a varchar(5))");
     schemas
 }
@@ -90,8 +91,48 @@ fn what_is_not_understood_is_unknown_and_what_is_not_seen_too() {
     assert_eq!(columns(&schemas, "t"), None);
     run(&mut schemas, "create or replace table u (x int)");
     assert_eq!(columns(&schemas, "u").as_deref(), Some("x"));
-    run(&mut schemas, "sparkle");
-    assert_eq!(columns(&schemas, "u").as_deref(), Some("?"));
+    // Whatever is about a table names it, or its database.
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle table v");
+    let both = |schemas: &Schemas| [columns(schemas, "u").unwrap(), columns(schemas, "v").unwrap()];
+    assert_eq!(both(&schemas), ["x", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle e.d");
+    assert_eq!(both(&schemas), ["x", "y"]);
+    run(&mut schemas, "sparkle everything in D");
+    assert_eq!(both(&schemas), ["?", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    run(&mut schemas, "sparkle 'and do not end");
+    assert_eq!(both(&schemas), ["?", "?"]);
+    run(&mut schemas, "create or replace table v (y int)");
+    let mut unreadable = Schemas::restore(settings(), schemas.history()).unwrap();
+    unreadable.doubt_everything();
+    assert_eq!(both(&unreadable), ["?", "?"]);
+}
+
+#[test]
+fn what_is_known_outlives_statements_about_other_things() {
+    let mut schemas = schemas();
+    for statement in [
+        "create index if not exists i on t (a)",
+        "rename table if exists nowhere to t2",
+        "create or replace database e",
+        "sparkle table e.x",
+        "create user u identified by 'd.t'",
+    ] {
+        run(&mut schemas, statement);
+        assert_eq!(columns(&schemas, "t").as_deref(), Some("id,a"), "{statement}");
+    }
+    assert_eq!(columns(&schemas, "t2"), None);
+    run(&mut schemas, "rename table if exists t to t2");
+    assert_eq!((columns(&schemas, "t2").as_deref(), columns(&schemas, "t")), (Some("id,a"), None));
+    // The character set of its default database is not known any more, whatever that was.
+    run(&mut schemas, "alter schema sparkling wine");
+    run(&mut schemas, "create table t3 (a varchar(5))");
+    let Some(Belief::Known(model)) = schemas.belief("d", "t3") else { panic!("it is known") };
+    assert_eq!(model.columns[0].charset, None);
+    run(&mut schemas, "create or replace database d");
+    assert!(schemas.tables.is_empty());
 }
 
 #[test]
@@ -104,6 +145,45 @@ fn a_condition_counts_by_what_is_there() {
     // Whether this one was there is not known.
     run(&mut schemas, "create table if not exists _x (x int)");
     assert_eq!(columns(&schemas, "_x").as_deref(), Some("?"));
+}
+
+/// A filter that was widened, or a right that is missing: the table may have been there all along
+/// with other columns, and the statement did nothing.
+#[test]
+fn a_condition_proves_nothing_of_a_table_that_may_have_been_there() {
+    let conditional = "create table if not exists u (x int)";
+    let widened = SchemaSettings {
+        filter: TableFilter::new(vec!["d.*".to_owned()], Vec::new()).unwrap(),
+        ..settings()
+    };
+    let mut restored = Schemas::restore(widened.clone(), schemas().history()).unwrap();
+    run(&mut restored, conditional);
+    assert_eq!(columns(&restored, "u").as_deref(), Some("?"));
+    assert_eq!(columns(&restored, "t").as_deref(), Some("id,a"), "what was seen is known");
+    // Nor is it forgotten with the next restart that it was widened once.
+    let mut again = Schemas::restore(widened, restored.history()).unwrap();
+    run(&mut again, "create table if not exists v (x int)");
+    assert_eq!(columns(&again, "v").as_deref(), Some("?"));
+    let mut same = Schemas::restore(settings(), schemas().history()).unwrap();
+    run(&mut same, conditional);
+    assert_eq!(columns(&same, "u").as_deref(), Some("x"));
+    // As the first versions wrote it.
+    let mut old = schemas().history().clone();
+    old.set(META, r#"{"format":1,"complete":true,"databases":{}}"#);
+    let mut old = Schemas::restore(settings(), &old).unwrap();
+    run(&mut old, conditional);
+    assert_eq!(columns(&old, "u").as_deref(), Some("?"));
+    for (seen, expected) in [(Vec::new(), "?"), (vec!["d".to_owned()], "x")] {
+        let definitions = Definitions { seen: Seen::Databases(seen), ..Definitions::default() };
+        let mut schemas = Schemas::of_definitions(settings(), &definitions);
+        run(&mut schemas, conditional);
+        assert_eq!(columns(&schemas, "u").as_deref(), Some(expected));
+    }
+    // In a database that was made before our eyes there is what was made there.
+    let mut schemas = Schemas::of_definitions(settings(), &Definitions::default());
+    run(&mut schemas, "create database d");
+    run(&mut schemas, conditional);
+    assert_eq!(columns(&schemas, "u").as_deref(), Some("x"));
 }
 
 #[test]
@@ -136,7 +216,7 @@ fn a_history_brings_back_what_was_believed() {
     let mut restored = Schemas::restore(settings(), &history).unwrap();
     assert_eq!(columns(&restored, "t").as_deref(), Some("?"));
     assert_eq!(columns(&restored, "_t_new").as_deref(), Some("id,a"));
-    assert_eq!((restored.strangers.len(), restored.meta.complete), (1, true));
+    assert!(restored.strangers.len() == 1 && restored.meta.knows_all_of("d"));
     assert!(restored.history().is_same(&history));
     run(&mut restored, "rename table _t_new to t");
     assert_eq!(columns(&restored, "t").as_deref(), Some("id,a"));
@@ -147,6 +227,19 @@ fn a_history_brings_back_what_was_believed() {
     let mut damaged = history.clone();
     damaged.set("`d`.`t`", "{");
     assert!(Schemas::restore(settings(), &damaged).is_err());
+}
+
+#[test]
+fn one_table_may_be_forgotten_and_is_doubted_from_then_on() {
+    let mut schemas = schemas();
+    run(&mut schemas, "create table u (x int)");
+    let history = schemas.history().clone();
+    assert_eq!(forget_table(&history, "d.x").unwrap(), None);
+    let without = forget_table(&history, "d.t").unwrap().unwrap();
+    let mut restored = Schemas::restore(settings(), &without).unwrap();
+    run(&mut restored, "create table if not exists t (y int)");
+    assert_eq!(columns(&restored, "t").as_deref(), Some("?"));
+    assert_eq!(columns(&restored, "u").as_deref(), Some("x"));
 }
 
 #[test]

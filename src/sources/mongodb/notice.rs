@@ -11,7 +11,7 @@ use super::event::Event;
 
 /// How much an event without documents means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Notice {
     /// Documents came under a captured name, and into no topic.
     Unread,
     /// Of a captured collection, or of a database or the stream.
@@ -22,7 +22,7 @@ pub(super) enum News {
 
 const WAYS_OUT: &str = "to write document by document, which is captured, use `$merge` in place of `$out`, or copy into the collection; for what it holds now, run once another pipeline of this `topic_prefix` with `snapshot.mode: initial_only` and this collection alone, or `tailwater offsets reset --yes` for a new snapshot of everything. Documents that were there before and are no more stay in the topic: delete them in it, or the topic before the snapshot";
 
-impl News {
+impl Notice {
     pub(super) fn of(event: &Event<'_>, collections: &Collections) -> Self {
         let captures = |(database, collection)| collections.captures(database, collection);
         match (event.operation, event.to) {
@@ -72,7 +72,7 @@ mod tests {
     use crate::sources::mongodb::fields::FieldRules;
     use crate::sources::mongodb::source_block::SourceConstants;
 
-    fn news(event: &Document) -> News {
+    fn notice(event: &Document) -> Notice {
         let collections = Collections::new(
             SourceConstants { version: "1", topic_prefix: "p".into() },
             TableFilter::new(vec!["shop.*".into()], vec!["shop.old_*".into()]).unwrap(),
@@ -81,18 +81,18 @@ mod tests {
         );
         let bytes = event.to_vec().unwrap();
         match Message::parse(&bytes).unwrap() {
-            Message::Event(event) => News::of(&event, &collections),
+            Message::Event(event) => Notice::of(&event, &collections),
             Message::Token(_) => panic!("it is an event"),
         }
     }
 
-    fn rename(from: &str, to: &str) -> News {
+    fn rename(from: &str, to: &str) -> Notice {
         let ns = |name: &str| {
             let (database, collection) = name.split_once('.').unwrap();
             doc! { "db": database, "coll": collection }
         };
         // In the order of a 4.4 server's.
-        news(
+        notice(
             &doc! { "to": ns(to), "_id": { "_data": "82" }, "operationType": "rename", "ns": ns(from) },
         )
     }
@@ -100,21 +100,24 @@ mod tests {
     #[test]
     fn what_comes_under_a_captured_name_is_an_error_wherever_it_comes_from() {
         for from in ["shop.tmp.agg_out.7", "shop.old_orders", "elsewhere.orders", "shop.orders"] {
-            assert_eq!(rename(from, "shop.new"), News::Unread, "{from}");
+            assert_eq!(rename(from, "shop.new"), Notice::Unread, "{from}");
         }
     }
 
     #[test]
     fn what_leaves_a_captured_name_is_noted_and_the_rest_is_nobodys() {
-        assert_eq!(rename("shop.orders", "shop.old_orders"), News::Noted);
-        assert_eq!(rename("shop.orders", "shop.system.views"), News::Noted);
-        assert_eq!(rename("elsewhere.a", "elsewhere.b"), News::Nothing);
-        assert_eq!(rename("shop.tmp.agg_out.1", "shop.old_orders"), News::Nothing);
+        assert_eq!(rename("shop.orders", "shop.old_orders"), Notice::Noted);
+        assert_eq!(rename("shop.orders", "shop.system.views"), Notice::Noted);
+        assert_eq!(rename("elsewhere.a", "elsewhere.b"), Notice::Nothing);
+        assert_eq!(rename("shop.tmp.agg_out.1", "shop.old_orders"), Notice::Nothing);
         let event = |operation: &str, ns: Document| {
-            news(&doc! { "_id": { "_data": "82" }, "operationType": operation, "ns": ns })
+            notice(&doc! { "_id": { "_data": "82" }, "operationType": operation, "ns": ns })
         };
-        assert_eq!(event("drop", doc! { "db": "shop", "coll": "orders" }), News::Noted);
-        assert_eq!(event("create", doc! { "db": "shop", "coll": "tmp.agg_out.1" }), News::Nothing);
-        assert_eq!(event("dropDatabase", doc! { "db": "shop" }), News::Noted);
+        assert_eq!(event("drop", doc! { "db": "shop", "coll": "orders" }), Notice::Noted);
+        assert_eq!(
+            event("create", doc! { "db": "shop", "coll": "tmp.agg_out.1" }),
+            Notice::Nothing
+        );
+        assert_eq!(event("dropDatabase", doc! { "db": "shop" }), Notice::Noted);
     }
 }
