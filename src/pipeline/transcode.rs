@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use tokio::sync::mpsc;
 
-use crate::change::{Change, EventId, Progress, SchemaChange};
+use crate::change::{Change, EventId, Progress, SchemaChange, TransactionEdge};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeError, Encoder};
@@ -223,6 +223,11 @@ impl ChangeHandler for Handler<'_> {
 
     fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
         let encoded = self.encoder.encode_schema_change(change, self.now_ns, &mut self.out);
+        encoded.map_err(|error| self.refused(error))
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let encoded = self.encoder.encode_transaction(edge, &mut self.out);
         encoded.map_err(|error| self.refused(error))
     }
 

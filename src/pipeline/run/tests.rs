@@ -403,6 +403,7 @@ impl Parts for Script {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let topics = Arc::new(Topics::default());
         let topic = topics.intern("dead", TopicRole::DeadLetter);

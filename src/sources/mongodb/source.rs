@@ -42,6 +42,8 @@ pub struct MongodbSource {
     snapshot: SnapshotConfig,
     pipeline: String,
     topic_prefix: String,
+    /// Begins and ends of transactions are asked for.
+    transaction_metadata: bool,
     welcome: Welcome,
     missing: Missing,
 }
@@ -53,9 +55,10 @@ impl MongodbSource {
         snapshot: SnapshotConfig,
         pipeline: String,
         topic_prefix: String,
+        transaction_metadata: bool,
     ) -> Self {
         let (welcome, missing) = (Welcome::default(), Missing::default());
-        Self { config, snapshot, pipeline, topic_prefix, welcome, missing }
+        Self { config, snapshot, pipeline, topic_prefix, transaction_metadata, welcome, missing }
     }
 }
 
@@ -379,6 +382,7 @@ impl MongodbSource {
             schemas: schemas_of(old),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
+            transaction_metadata: self.transaction_metadata,
         };
         let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
         let log_end = log_end(&facts, &from);

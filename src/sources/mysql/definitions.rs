@@ -34,15 +34,21 @@ pub enum Seen {
 }
 
 impl Definitions {
-    /// Whether both are of one state: the statement has numbers in it that rows move on.
+    /// Whether both are of one state: the statement has numbers in it that rows move on. Of a
+    /// database that is in one of them only, nothing is known to be wrong.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        let without = |definitions: &Self| {
-            let tables = definitions.tables.iter();
-            let tables = tables.map(|table| (table.name.clone(), table.model.clone()));
-            (definitions.server_charset.clone(), tables.collect::<Vec<_>>())
+        let same_database = |ours: &DatabaseDefinition| {
+            let theirs = other.databases.iter().find(|theirs| theirs.name == ours.name);
+            theirs.is_none_or(|theirs| theirs == ours)
         };
-        self.databases == other.databases && without(self) == without(other)
+        let tables = |definitions: &Self| {
+            let tables = definitions.tables.iter();
+            tables.map(|table| (table.name.clone(), table.model.clone())).collect::<Vec<_>>()
+        };
+        self.server_charset == other.server_charset
+            && self.databases.iter().all(same_database)
+            && tables(self) == tables(other)
     }
 }
 
@@ -208,6 +214,9 @@ mod tests {
         assert!(!before.is_like(&definitions("latin1", "create table t (a int) charset utf8mb4")));
         assert!(!before.is_like(&definitions("latin1", &format!("{T} comment 'x'"))));
         assert!(!before.is_like(&Definitions { tables: Vec::new(), ..before.clone() }));
+        // Of others, whatever comes and goes.
+        assert!(before.is_like(&Definitions { databases: Vec::new(), ..before.clone() }));
+        assert!(Definitions { databases: Vec::new(), ..before.clone() }.is_like(&before));
         assert!(!before.is_like(&Definitions { server_charset: "x".to_owned(), ..before.clone() }));
     }
 }
