@@ -110,7 +110,9 @@ async fn run_later(
         // 1. Nothing was asked for yet.
         () = channels.stop.cancelled() => return Ok(()),
         // 2. The way to the stream.
-        proven = stream::prove(&deployment, &settings, from) => proven?,
+        proven = stream::prove(&deployment, &settings, from) => {
+            proven.map_err(|error| settings.remembered(error))?
+        }
     };
     stream::run(deployment, settings, proven, channels).await
 }

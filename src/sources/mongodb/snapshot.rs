@@ -19,6 +19,12 @@
 //! (`min` and `max` of `find`) and no comparisons: those see one BSON type only, and documents with
 //! an `_id` of another would be missed.
 //!
+//! Of a sharded cluster, what is read without a moment is read from primaries, whatever
+//! `readPreference` says: a primary keeps documents that moved to another shard until reads that
+//! began before have ended, a secondary deletes them under a read that takes longer than
+//! `orphanCleanupDelaySecs`. Reads as of a moment have the documents of that moment everywhere.
+//! <https://www.mongodb.com/docs/manual/core/long-running-secondary-reads/>
+//!
 //! A cursor that is lost ends the snapshot, and the next run begins another one.
 
 use std::future::poll_fn;
@@ -28,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_core::Stream;
 use mongodb::bson::{Document, Timestamp, doc};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::options::{Hint, ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::raw_batch_cursor::RawBatch as DriverBatch;
 use tokio::task::JoinSet;
 
@@ -54,6 +60,8 @@ pub struct Moment {
     pub(super) time: Timestamp,
     /// Whether the server can read as of it.
     pub(super) has_past: bool,
+    /// Whether documents move between shards.
+    pub(super) is_sharded: bool,
 }
 
 /// What all readers share.
@@ -178,6 +186,10 @@ async fn read_part(
     if at.is_none() {
         session.advance_operation_time(work.moment.time);
         find = find.read_concern(ReadConcern::majority());
+        if work.moment.is_sharded {
+            find =
+                find.selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        }
     }
     // The answer brings the first documents.
     let room = work.deployment.replies.room().await;
