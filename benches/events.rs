@@ -18,6 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tailwater::config::DeadLetterPolicy;
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
+use tailwater::pipeline::keep;
 use tailwater::pipeline::transcode::{DeadLetters, Transcoder};
 use tailwater::record::{TopicId, Topics};
 use tailwater::schema::registry::RegistryError;
@@ -47,11 +48,13 @@ fn transcoder() -> Transcoder {
         tombstones: true,
         id_header: true,
         context_headers: false,
+        transaction_topic: None,
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
     let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };
     let decoder = Box::new(decode_events::decoder());
-    Transcoder::new(decoder, encoder, letters, Arc::new(Stats::default()))
+    let (keeper, _) = keep::channel();
+    Transcoder::new(decoder, encoder, letters, keeper, Arc::new(Stats::default()))
 }
 
 fn main() {

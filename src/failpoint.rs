@@ -20,6 +20,8 @@ pub const SEND: &str = "send";
 pub const DELIVERED: &str = "delivered";
 /// After a checkpoint became durable, before the source hears of it.
 pub const CHECKPOINTED: &str = "checkpointed";
+/// After a schema became durable that no row has yet.
+pub const KEPT: &str = "kept";
 /// After the source was told.
 pub const ACKNOWLEDGED: &str = "acknowledged";
 

@@ -19,7 +19,8 @@
 //!    keepalives and sends acknowledgements whatever happens behind it.
 //! 2. The transcoder's [`sources::Decode`] walks the bytes and hands out [`change::Change`]s whose
 //!    values are borrowed from them; [`encode::Encoder`] appends each as one to three records to
-//!    the arena of a [`record::RecordBatch`]. Nothing is allocated per row.
+//!    the arena of a [`record::RecordBatch`]. Nothing is allocated per row. A schema that was inferred
+//!    is durable before the first row that has it ([`pipeline::keep`]).
 //! 3. A [`sinks::Sink`] delivers, and gives a [`sinks::Receipt`] for each batch, in order, when
 //!    it and all before it are durable.
 //! 4. The [`offsets::Checkpointer`] consumes receipts and writes checkpoints. Only a checkpoint

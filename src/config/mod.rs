@@ -351,4 +351,7 @@ pub struct DeliveryConfig {
     pub id_header: bool,
     /// Debezium's `__debezium.context.…` headers on every record.
     pub context_headers: bool,
+    /// Debezium's transaction metadata: what the topic of begins and ends is called below the
+    /// prefix. `None` without.
+    pub transaction_topic: Option<String>,
 }

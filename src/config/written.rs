@@ -246,7 +246,8 @@ pub(super) struct Mongodb {
     pub(super) full_document: Option<FullDocument>,
     /// What `before` is made of. Default: `off`. Debezium: `capture.mode` with `…_with_pre_image`.
     pub(super) pre_images: Option<PreImages>,
-    /// How documents stand in records. Default: `text`.
+    /// How documents stand in records. Default: `text`. With `structured` the schema of each
+    /// collection is inferred, and kept with the offsets.
     pub(super) documents: Option<DocumentForm>,
     /// Fields of documents that are left out or called otherwise.
     pub(super) fields: Option<Fields>,
@@ -645,6 +646,12 @@ pub(super) struct Delivery {
     /// The headers `__debezium.context.connectorName`, `…connectorLogicalName` and `…taskId` on
     /// every record, for consumers that look at them. Default: false.
     pub(super) context_headers: Option<bool>,
+    /// Debezium's transaction metadata: a record when a transaction begins and one when it ends, and
+    /// in every envelope which event of its transaction it is. Default: false.
+    pub(super) transaction_metadata: Option<bool>,
+    /// What the topic of begins and ends is called below `topic_prefix`, without the dot between.
+    /// Default: `transaction`.
+    pub(super) transaction_topic: Option<String>,
 }
 
 /// Health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) over HTTP, read-only and

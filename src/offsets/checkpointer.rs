@@ -10,6 +10,7 @@ use crate::change::Progress;
 use crate::failpoint;
 use crate::offsets::position::Position;
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, SnapshotState};
+use crate::schema::history::SchemaHistory;
 use crate::sinks::Receipt;
 
 /// Leave for a source to tell its database that everything up to a position may be forgotten.
@@ -34,6 +35,8 @@ pub struct Checkpointer {
     /// What the next checkpoint will say, because the sink has it.
     pending: Option<Progress>,
     snapshot: SnapshotState,
+    /// Whether what is durable of schemas is ahead of the position, and stays until news of it.
+    ahead: bool,
     next_sequence: u64,
 }
 
@@ -52,7 +55,7 @@ impl Checkpointer {
             store.save(&first).await?;
         }
         let snapshot = first.snapshot;
-        Ok(Self { store, durable: first, pending: None, snapshot, next_sequence: 0 })
+        Ok(Self { store, durable: first, pending: None, snapshot, ahead: false, next_sequence: 0 })
     }
 
     /// Takes the receipt of the next batch.
@@ -101,7 +104,9 @@ impl Checkpointer {
         }
         let mut next = self.durable.clone();
         next.position = position;
-        next.schemas = progress.schemas().clone();
+        if !self.ahead {
+            next.schemas = progress.schemas().clone();
+        }
         next.snapshot = self.snapshot;
         next.counter += 1;
         next.partitions.extend(partitions.iter().map(|(topic, n)| (topic.clone(), *n)));
@@ -110,6 +115,22 @@ impl Checkpointer {
         failpoint::hit(failpoint::CHECKPOINTED);
         self.durable = next;
         Ok(Some(SourceAck { position: self.durable.position.clone() }))
+    }
+
+    /// Writes what tables look like, ahead of the position: no row that shows it has left. From here
+    /// on the histories of positions are older, and count no more.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub async fn keep(&mut self, schemas: SchemaHistory) -> Result<(), OffsetError> {
+        let mut next = Checkpoint { schemas, ..self.durable.clone() };
+        next.counter += 1;
+        next.written_by = env!("CARGO_PKG_VERSION").to_owned();
+        self.store.save(&next).await?;
+        failpoint::hit(failpoint::KEPT);
+        self.durable = next;
+        self.ahead = true;
+        Ok(())
     }
 
     /// Gives the store back, with its lock, for the next run.
@@ -127,7 +148,6 @@ mod tests {
     use crate::offsets::position::{Lsn, PostgresPosition};
     use crate::offsets::{SourceIdentity, StoreFuture};
     use crate::record::{Boundary, RecordBatch};
-    use crate::schema::history::SchemaHistory;
 
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<Checkpoint>>>);
@@ -220,6 +240,30 @@ mod tests {
         assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
         let saved = memory.0.lock().unwrap().last().cloned().unwrap();
         assert_eq!(saved.snapshot, SnapshotState::Complete);
+    }
+
+    #[tokio::test]
+    async fn schemas_that_were_kept_ahead_outlive_positions_that_are_older() {
+        let history = |text| {
+            let mut history = SchemaHistory::default();
+            history.set("t", text);
+            history
+        };
+        let (mut checkpointer, memory) = begin(SnapshotState::Running).await;
+        let saved = || memory.0.lock().unwrap().last().cloned().unwrap();
+        checkpointer.keep(history("2")).await.unwrap();
+        let kept = saved();
+        assert_eq!((kept.schemas, kept.counter), (history("2"), 2));
+        assert_eq!((kept.position, kept.snapshot), (position(100), SnapshotState::Running));
+        assert!(!checkpointer.is_behind());
+        checkpointer
+            .deliver(receipt(0, &[Progress::SnapshotComplete(position(100), history("1"))]));
+        checkpointer.deliver(receipt(1, &[Progress::Stream(position(120), history("1"))]));
+        assert!(checkpointer.save(&BTreeMap::new()).await.unwrap().is_some());
+        assert_eq!(
+            (saved().schemas, saved().position, saved().counter),
+            (history("2"), position(120), 3)
+        );
     }
 
     /// An idle server's first keepalive names the very place where the snapshot was taken.

@@ -14,6 +14,7 @@
 //! Every queue is bounded. The memory budget counts what a batch takes from the socket until the
 //! records made of it are durable; when it is spent the session stops reading and nothing else.
 
+pub mod keep;
 pub mod report;
 pub mod run;
 pub mod schema_ids;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::Encoder;
 use crate::failpoint;
 use crate::offsets::{Checkpoint, Checkpointer, OffsetError, OffsetStore, SourceAck};
+use crate::pipeline::keep::{self, Request, Requests};
 use crate::pipeline::report::Reporter;
 use crate::pipeline::transcode::{DeadLetters, Transcoder};
 use crate::pipeline::{Outcome, RunError, Until};
@@ -129,13 +130,15 @@ async fn begin(
     let stop_session = stop_all.child_token();
     let session = session.run(raw_sender, ack_receiver, stop_session.clone());
     let sink = sink.run(batches, receipt_sender, stop_all.clone());
-    let transcoder = Transcoder::new(decoder, encoder, dead_letters, Arc::clone(stats));
+    let (keeper, requests) = keep::channel();
+    let transcoder = Transcoder::new(decoder, encoder, dead_letters, keeper, Arc::clone(stats));
     Ok(Running {
         session: spawn(session),
         sink: spawn(sink),
         transcoder: spawn_thread(move || transcoder.run(raw, &batch_sender)),
         checkpointer,
         receipts,
+        requests,
         acks,
         partitions,
         log_end,
@@ -166,6 +169,7 @@ struct Running {
     transcoder: oneshot::Receiver<Result<(), RunError>>,
     checkpointer: Checkpointer,
     receipts: mpsc::Receiver<Receipt>,
+    requests: Requests,
     acks: watch::Sender<Option<SourceAck>>,
     partitions: Partitions,
     log_end: crate::offsets::position::Position,
@@ -235,13 +239,17 @@ impl Running {
                 }
                 // 3. A drain that takes too long is given up.
                 () = tokio::time::sleep_until(overdue), if deadline.is_some() => {
-                    return Err(RunError::Drain { timeout_ms: self.limits.drain_timeout.as_millis() });
+                    return Err(too_late(self.limits.drain_timeout));
                 }
                 // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
                 _ = tick.tick(), if self.checkpointer.is_behind() => {
                     self.save_in_time(stop, deadline).await?;
                 }
-                // 5. What became durable.
+                // 5. Rows wait for it, and the memory that they hold.
+                Some(request) = self.requests.next() => {
+                    self.keep_in_time(request, (stop, deadline)).await?;
+                }
+                // 6. What became durable.
                 receipt = self.receipts.recv() => match receipt {
                     Some(receipt) => self.deliver(receipt),
                     None => return Ok(()),
@@ -267,22 +275,33 @@ impl Running {
         deadline: Option<Instant>,
     ) -> Result<(), RunError> {
         let timeout = self.limits.drain_timeout;
-        let overdue = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => {
-                    stop.cancelled().await;
-                    tokio::time::sleep(timeout).await;
-                }
-            }
-        };
         tokio::select! {
             biased;
             // 1. An answer that is there counts.
             saved = self.save() => saved,
             // 2. Nobody waits any longer.
-            () = overdue => Err(RunError::Drain { timeout_ms: timeout.as_millis() }),
+            () = overdue(stop, deadline, timeout) => Err(too_late(timeout)),
         }
+    }
+
+    /// As [`Self::save_in_time`]. Whoever asked hears of a failure by not being answered.
+    async fn keep_in_time(
+        &mut self,
+        Request { schemas, kept }: Request,
+        (stop, deadline): (&CancellationToken, Option<Instant>),
+    ) -> Result<(), RunError> {
+        let timeout = self.limits.drain_timeout;
+        tokio::select! {
+            biased;
+            // 1. An answer that is there counts.
+            saved = self.checkpointer.keep(schemas) => saved?,
+            // 2. Nobody waits any longer.
+            () = overdue(stop, deadline, timeout) => return Err(too_late(timeout)),
+        }
+        if kept.send(()).is_err() {
+            tracing::debug!("who asked for a schema to be kept has ended");
+        }
+        Ok(())
     }
 
     async fn save(&mut self) -> Result<(), RunError> {
@@ -310,6 +329,7 @@ impl Running {
         self.stop_session.cancel();
         // What is still alive here was given up or has nothing left to do.
         self.stop_all.cancel();
+        self.requests.refuse();
         let session = self.session.finish().await.map_err(RunError::Source);
         let sink = self.sink.finish().await.map_err(RunError::Sink);
         let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
@@ -331,6 +351,21 @@ impl Running {
             // The drain began because of the session.
             Err(error @ RunError::Drain { .. }) => session.and(Err(error)),
             Err(error) => Err(error),
+        }
+    }
+}
+
+fn too_late(timeout: Duration) -> RunError {
+    RunError::Drain { timeout_ms: timeout.as_millis() }
+}
+
+/// When a save has taken too long.
+async fn overdue(stop: &CancellationToken, deadline: Option<Instant>, timeout: Duration) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => {
+            stop.cancelled().await;
+            tokio::time::sleep(timeout).await;
         }
     }
 }

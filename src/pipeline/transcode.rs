@@ -9,15 +9,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 use tokio::sync::mpsc;
 
-use crate::change::{Change, EventId, Progress, SchemaChange};
+use crate::change::{Change, EventId, Progress, SchemaChange, TransactionEdge};
 use crate::config::DeadLetterPolicy;
 use crate::disposition::{Diagnose, Disposition};
 use crate::encode::{EncodeError, Encoder};
 use crate::failpoint;
 use crate::pipeline::RunError;
+use crate::pipeline::keep::Keeper;
 use crate::pipeline::report::TableCounts;
 use crate::pipeline::supervise::chain;
 use crate::record::{Batches, Boundary, RecordBatch, TopicId};
+use crate::schema::history::SchemaHistory;
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
@@ -32,6 +34,7 @@ pub struct Transcoder {
     decoder: Box<dyn Decode>,
     encoder: Encoder,
     dead_letters: DeadLetters,
+    keeper: Keeper,
     stats: std::sync::Arc<Stats>,
     counts: TableCounts,
     batches: Batches,
@@ -53,12 +56,14 @@ impl Transcoder {
         decoder: Box<dyn Decode>,
         encoder: Encoder,
         dead_letters: DeadLetters,
+        keeper: Keeper,
         stats: std::sync::Arc<Stats>,
     ) -> Self {
         Self {
             decoder,
             encoder,
             dead_letters,
+            keeper,
             stats,
             counts: TableCounts::default(),
             batches: Batches::default(),
@@ -98,7 +103,11 @@ impl Transcoder {
                     return Ok(());
                 }
             }
-            result?;
+            match result {
+                Ok(()) => {}
+                Err(Ended::Failed(error)) => return Err(error),
+                Err(Ended::GivenUp) => return Ok(()),
+            }
         }
         Ok(())
     }
@@ -122,7 +131,7 @@ impl Transcoder {
         }
     }
 
-    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), RunError>) {
+    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), Ended>) {
         let mut handler = Handler {
             encoder: &mut self.encoder,
             dead_letters: self.dead_letters,
@@ -131,14 +140,36 @@ impl Transcoder {
             counts: &mut self.counts,
             stats: &self.stats,
             n_dead: 0,
-            registry_failed: false,
+            keeper: &self.keeper,
+            fault: Fault::Row,
         };
         let result = self.decoder.decode(raw, arena, &mut handler);
-        let Handler { out, n_dead, registry_failed, .. } = handler;
+        let Handler { out, n_dead, fault, .. } = handler;
         self.report(raw, &out, n_dead);
-        let place = if registry_failed { RunError::Registry } else { RunError::Transcode };
-        (out, result.map_err(place))
+        let ended = |error| match fault {
+            Fault::Row => Ended::Failed(RunError::Transcode(error)),
+            Fault::Registry => Ended::Failed(RunError::Registry(error)),
+            Fault::Run => Ended::GivenUp,
+        };
+        (out, result.map_err(ended))
     }
+}
+
+/// Why a batch has no end.
+enum Ended {
+    Failed(RunError),
+    /// The run is over, for a reason that is told elsewhere.
+    GivenUp,
+}
+
+/// Whose an error is that ended a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Row,
+    /// No fault of the rows.
+    Registry,
+    /// An echo of what ended the run.
+    Run,
 }
 
 /// Takes the changes of one batch.
@@ -150,11 +181,18 @@ struct Handler<'h> {
     counts: &'h mut TableCounts,
     stats: &'h Stats,
     n_dead: u64,
-    /// The error that ended the batch is the registry's, which is no fault of the rows.
-    registry_failed: bool,
+    keeper: &'h Keeper,
+    fault: Fault,
 }
 
 impl Handler<'_> {
+    fn refused(&mut self, error: EncodeError) -> BoxError {
+        if matches!(error, EncodeError::Registry { .. }) {
+            self.fault = Fault::Registry;
+        }
+        Box::new(error)
+    }
+
     fn bury(&mut self, letter: &DeadLetter<'_>) {
         dead_letter::append(&mut self.out, self.dead_letters.topic, letter);
         self.n_dead += 1;
@@ -179,16 +217,23 @@ impl ChangeHandler for Handler<'_> {
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
                 Ok(())
             }
-            Err(error) => {
-                self.registry_failed = matches!(error, EncodeError::Registry { .. });
-                Err(Box::new(error))
-            }
+            Err(error) => Err(self.refused(error)),
         }
     }
 
     fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
-        self.encoder.encode_schema_change(change, self.now_ns, &mut self.out).map_err(|error| {
-            self.registry_failed = matches!(error, EncodeError::Registry { .. });
+        let encoded = self.encoder.encode_schema_change(change, self.now_ns, &mut self.out);
+        encoded.map_err(|error| self.refused(error))
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let encoded = self.encoder.encode_transaction(edge, &mut self.out);
+        encoded.map_err(|error| self.refused(error))
+    }
+
+    fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
+        self.keeper.keep(schemas).map_err(|error| {
+            self.fault = Fault::Run;
             Box::new(error) as BoxError
         })
     }

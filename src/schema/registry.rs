@@ -163,12 +163,19 @@ impl RegistryClient {
 
     async fn rule(&self, subject: &str) -> Option<String> {
         let path = Path::new(["config", subject]).query("defaultToGlobal=true");
-        let answer = self.http.get(subject, &path).await.ok().filter(|a| a.status == 200);
-        let answer = match answer {
-            Some(answer) => answer,
-            // Registries that do not know the parameter answer 404 for subjects without a rule.
-            None => self.http.get(subject, &Path::new(["config"])).await.ok()?,
-        };
+        match self.level(subject, &path).await {
+            // Of a subject without a rule, registries that do not know the parameter answer 404, and
+            // Apicurio that its rule is NONE, which nothing is refused by.
+            None => self.level(subject, &Path::new(["config"])).await,
+            Some(level) if level == "NONE" => {
+                self.level(subject, &Path::new(["config"])).await.or(Some(level))
+            }
+            Some(level) => Some(level),
+        }
+    }
+
+    async fn level(&self, subject: &str, path: &Path) -> Option<String> {
+        let answer = self.http.get(subject, path).await.ok().filter(|a| a.status == 200)?;
         let level = answer.json.get("compatibilityLevel").or(answer.json.get("compatibility"))?;
         Some(level.as_str()?.to_owned())
     }

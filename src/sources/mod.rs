@@ -27,9 +27,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{Change, Progress, SchemaChange};
+use crate::change::{Change, Progress, SchemaChange, TransactionEdge};
 use crate::disposition::Diagnose;
 use crate::offsets::{Checkpoint, SourceAck};
+use crate::schema::history::SchemaHistory;
 
 pub use budget::{Closed, RawSender, Reservation};
 
@@ -143,6 +144,26 @@ pub trait ChangeHandler {
     /// # Errors
     /// When it cannot be encoded.
     fn schema_change(&mut self, _: &SchemaChange<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// A transaction begins or ends here: before its first change, and before the progress that
+    /// its end is. Each that is handed on again says so again.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn transaction(&mut self, _: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// What tables look like by what was handed over so far, before the first change that shows it:
+    /// returns when a restart is sure to be given it. For schemas that are inferred, and that a
+    /// restart would not infer again. Whoever tells one tells every later one too, for it outlives
+    /// the histories of positions.
+    ///
+    /// # Errors
+    /// When the run is over.
+    fn keep_schemas(&mut self, _: &SchemaHistory) -> Result<(), BoxError> {
         Ok(())
     }
 

@@ -17,4 +17,7 @@ mod registry;
 mod round_trip;
 mod structured;
 mod tables;
+#[path = "../support/told.rs"]
+mod told;
+mod transactions;
 mod values;

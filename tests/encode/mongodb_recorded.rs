@@ -64,9 +64,10 @@ fn decoder() -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 64 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }

@@ -1,33 +1,29 @@
 //! Documents as records: random documents go through the decoder into Avro and JSON, a reader that
 //! is not ours reads them back, and every field is found where the rules say.
 //!
-//! The test knows no schema of ours: it takes the one that was registered, and asks of every member
-//! of a document that it stands in its field, or in `__rest`, or has no type at all.
+//! The test knows no schema of ours: it takes the one that was registered.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bumpalo::Bump;
 use mongodb::bson::{self, Bson, DateTime, Document, Timestamp, doc, oid::ObjectId};
 use proptest::prelude::*;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use tailwater::change::{Change, Progress};
 use tailwater::config::{DocumentForm, FieldsConfig, TableFilter, ValueModes};
 use tailwater::encode::{EncodeOptions, Encoder, Format};
 use tailwater::record::{RecordBatch, Topics};
-use tailwater::schema::names::NameAdjustment;
-use tailwater::sources::mongodb::bson as bson_walk;
+use tailwater::schema::history::SchemaHistory;
 use tailwater::sources::mongodb::decoder::{Decoder, DecoderConfig, Deployment};
-use tailwater::sources::mongodb::extjson::{Form, to_text};
 use tailwater::sources::mongodb::source_block::SourceConstants;
 use tailwater::sources::{BoxError, ChangeHandler, Decode as _, RawBatch, Stage, Undecodable};
 
 use super::avro;
 use super::registry::Registry;
+use super::told::is_told;
 
 struct Road {
     decoder: Decoder,
@@ -39,6 +35,8 @@ struct Road {
 struct Taken {
     encoder: Encoder,
     out: RecordBatch,
+    /// What a crash in the next instant would leave.
+    kept: SchemaHistory,
 }
 
 impl ChangeHandler for Taken {
@@ -46,7 +44,14 @@ impl ChangeHandler for Taken {
         self.encoder.encode(change, 0, &mut self.out).map_err(|error| Box::new(error) as BoxError)
     }
 
-    fn progress(&mut self, _: Progress) {}
+    fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
+        self.kept = schemas.clone();
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        assert_eq!(*progress.schemas(), self.kept, "nothing is known that was not kept");
+    }
 
     fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
         Err(row.error)
@@ -54,25 +59,30 @@ impl ChangeHandler for Taken {
 }
 
 impl Road {
-    fn new(format: Format, known: &Decoder) -> Self {
-        Self { decoder: decoder(known.structures()), ..Self::first(format) }
+    fn first(format: Format) -> Self {
+        Self::new(format, Registry::default(), SchemaHistory::default())
     }
 
-    fn first(format: Format) -> Self {
-        let registry = Registry::default();
+    /// Dies, and goes on with what is durable.
+    fn restart(&self, format: Format) -> Self {
+        Self::new(format, self.registry.clone(), self.taken.kept.clone())
+    }
+
+    fn new(format: Format, registry: Registry, schemas: SchemaHistory) -> Self {
         let options = EncodeOptions {
             topic_prefix: "p".to_owned(),
             format,
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
             connector: "mongodb",
             values: ValueModes::default(),
         };
         let topics = Arc::new(Topics::default());
         let encoder = Encoder::new(options, topics, Box::new(registry.clone()));
-        let taken = Taken { encoder, out: RecordBatch::default() };
-        Self { decoder: decoder(Default::default()), taken, registry, n_events: 0 }
+        let taken = Taken { encoder, out: RecordBatch::default(), kept: schemas.clone() };
+        Self { decoder: decoder(schemas), taken, registry, n_events: 0 }
     }
 
     /// One batch of inserts; the records' values.
@@ -100,7 +110,7 @@ impl Road {
     }
 }
 
-fn decoder(structures: std::collections::BTreeMap<String, String>) -> Decoder {
+fn decoder(schemas: SchemaHistory) -> Decoder {
     let config = DecoderConfig {
         source: SourceConstants { version: "0", topic_prefix: "p".to_owned() },
         lineage: "rs0".to_owned(),
@@ -108,9 +118,10 @@ fn decoder(structures: std::collections::BTreeMap<String, String>) -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Structured,
-        structures,
+        schemas,
         snapshot: None,
         split_bytes_max: 1 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }
@@ -130,77 +141,6 @@ fn insert(number: u32, document: &Document) -> Document {
 fn read(registry: &Registry, value: &[u8]) -> Json {
     let id = u32::from_be_bytes(value[1..5].try_into().unwrap());
     avro::read(&registry.schema(id).1, &value[5..])
-}
-
-/// Whether every member of the document is where it should be. `fields` are the record's, and their
-/// names are as Avro has them.
-fn is_told(document: &Document, fields: &Map<String, Json>) -> Result<(), String> {
-    let rest: Map<String, Json> = match fields.get("__rest") {
-        Some(Json::String(rest)) => {
-            serde_json::from_str(rest).map_err(|error| error.to_string())?
-        }
-        _ => Map::new(),
-    };
-    for (name, value) in document {
-        let adjusted = NameAdjustment::Avro.field_name(name);
-        let field = fields.get(name).or_else(|| fields.get(&adjusted)).unwrap_or(&Json::Null);
-        let told = match rest.get(name) {
-            Some(left) => *left == relaxed(value),
-            None => is_untyped(value) || is_value(value, field),
-        };
-        if !told {
-            return Err(format!("{name}: {value} is not in {field} or {:?}", rest.get(name)));
-        }
-    }
-    let strange = rest.keys().find(|name| !document.contains_key(name));
-    strange.map_or(Ok(()), |name| Err(format!("{name} is in __rest, but not in the document")))
-}
-
-/// What a record need not tell.
-fn is_untyped(value: &Bson) -> bool {
-    match value {
-        Bson::Null | Bson::Undefined => true,
-        Bson::Array(items) => items.iter().all(is_untyped),
-        _ => false,
-    }
-}
-
-/// Our own text, which the corpus of BSON says is right.
-fn relaxed(value: &Bson) -> Json {
-    let bytes = bson::serialize_to_vec(&doc! { "v": value.clone() }).unwrap();
-    let document = bson_walk::Document::new(&bytes).unwrap();
-    let arena = Bump::new();
-    let text = to_text(document, Form::RELAXED, &arena).unwrap();
-    serde_json::from_str::<Json>(text).unwrap()["v"].take()
-}
-
-fn is_value(value: &Bson, field: &Json) -> bool {
-    let is_json = || {
-        let text = field.as_str().and_then(|text| serde_json::from_str::<Json>(text).ok());
-        text.is_some_and(|json| json == relaxed(value))
-    };
-    let is_number = |number: f64| field.as_f64() == Some(number);
-    let plain = match (value, field) {
-        (value, Json::Null) => is_untyped(value),
-        (Bson::Array(items), Json::Array(found)) => {
-            items.len() == found.len() && items.iter().zip(found).all(|(i, f)| is_value(i, f))
-        }
-        (Bson::Document(document), Json::Object(found)) => is_told(document, found).is_ok(),
-        (Bson::Int32(number), _) => is_number(f64::from(*number)),
-        (Bson::Int64(number), Json::Number(found)) => match found.as_i64() {
-            Some(found) => found == *number,
-            None => found.as_f64() == number.to_string().parse().ok(),
-        },
-        (Bson::Double(number), _) => is_number(*number),
-        (Bson::Boolean(value), _) => *field == json!(value),
-        (Bson::String(text), _) => *field == json!(text),
-        (Bson::ObjectId(id), _) => *field == json!(id.to_hex()),
-        (Bson::Decimal128(decimal), _) => *field == json!(decimal.to_string()),
-        (Bson::DateTime(date), _) => *field == json!(date.timestamp_millis()),
-        (Bson::Binary(binary), _) => *field == json!(STANDARD.encode(&binary.bytes)),
-        _ => false,
-    };
-    plain || is_json()
 }
 
 fn scalars() -> impl Strategy<Value = Bson> {
@@ -265,12 +205,8 @@ proptest! {
                 prop_assert!(told.is_ok(), "{:?} {}", told, envelope["after"]);
             }
         }
-        // Records of every version can be read with every later one.
-        let schemas = road.schemas();
-        let schemas: Vec<Schema> = schemas.iter().map(|s| Schema::parse_str(s).unwrap()).collect();
-        for pair in schemas.windows(2) {
-            prop_assert!(SchemaCompatibility::can_read(&pair[0], &pair[1]).is_ok());
-        }
+        let refused = first_refused(&road.schemas());
+        prop_assert!(refused.is_none(), "{:?}", refused);
     }
 
     #[test]
@@ -290,15 +226,58 @@ proptest! {
         whole.send(&documents);
         let mut first = Road::first(Format::Avro);
         first.send(before);
-        let mut second = Road::new(Format::Avro, &first.decoder);
+        let mut second = first.restart(Format::Avro);
         second.send(after);
         // What the last document of both has been written with.
-        prop_assert_eq!(second.decoder.structures().is_empty(), documents.is_empty());
-        let last = whole.schemas().last().cloned();
-        if !after.is_empty() {
-            prop_assert_eq!(second.schemas().last().cloned(), last);
+        let (ours, expected) = (second.schemas(), whole.schemas());
+        prop_assert_eq!(ours.last(), expected.last());
+    }
+
+    /// Batches are cut elsewhere when they come again, and a snapshot that begins again reads in
+    /// another order: what was registered before the crash stands none the less.
+    #[test]
+    fn a_crash_anywhere_makes_no_schema_that_a_registry_refuses(
+        (documents, again) in collections().prop_flat_map(|documents| {
+            (Just(documents.clone()), Just(documents).prop_shuffle())
+        }),
+        sizes in (1..6_usize, 1..6_usize),
+        (crash, checkpoint) in (0..6_usize, 0..12_usize),
+        snapshot in any::<bool>(),
+    ) {
+        let mut first = Road::first(Format::Avro);
+        documents.chunks(sizes.0).take(crash).for_each(|batch| drop(first.send(batch)));
+        let replayed = if snapshot {
+            &again[..]
+        } else {
+            let reached = (crash * sizes.0).min(documents.len());
+            &documents[checkpoint.min(reached)..]
+        };
+        let n_before = first.schemas().len();
+        let mut second = first.restart(Format::Avro);
+        for batch in replayed.chunks(sizes.1) {
+            for (document, value) in batch.iter().zip(second.send(batch)) {
+                let envelope = read(&second.registry, &value);
+                let told = is_told(document, envelope["after"].as_object().unwrap());
+                prop_assert!(told.is_ok(), "{:?} {}", told, envelope["after"]);
+            }
+        }
+        let schemas = second.schemas();
+        let refused = first_refused(&schemas);
+        prop_assert!(refused.is_none(), "{:?}", refused);
+        if crash * sizes.0 >= documents.len() {
+            prop_assert_eq!(schemas.len(), n_before, "no new shape came, and no new version");
         }
     }
+}
+
+/// The first version that cannot read what the one before it wrote: `BACKWARD`.
+fn first_refused(schemas: &[String]) -> Option<String> {
+    let parsed: Vec<Schema> = schemas.iter().map(|s| Schema::parse_str(s).unwrap()).collect();
+    let mut pairs = parsed.windows(2);
+    pairs.find_map(|pair| {
+        let refused = SchemaCompatibility::can_read(&pair[0], &pair[1]).err()?;
+        Some(format!("{refused}: {:?} {:?}", pair[0], pair[1]))
+    })
 }
 
 #[test]

@@ -19,9 +19,10 @@ pub(crate) fn decoder() -> Decoder {
         filter: TableFilter::new(Vec::new(), Vec::new()).expect("no pattern is malformed"),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: std::collections::BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 64 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).expect("no rule is malformed")
 }

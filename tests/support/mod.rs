@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod tailwater;
+pub(crate) mod told;
 
 use std::fs;
 use std::net::TcpListener;

@@ -106,6 +106,19 @@ impl Registry {
         self.send(reqwest::Method::PUT, &format!("/config/{subject}"), &body);
     }
 
+    /// For every subject that has no level of its own.
+    pub(crate) fn set_global_compatibility(&self, level: &str) {
+        self.send(reqwest::Method::PUT, "/config", &json!({ "compatibility": level }));
+    }
+
+    /// Whether the subject's rule lets the schema pass.
+    pub(crate) fn would_take(&self, subject: &str, schema: &Value) -> bool {
+        let path = format!("/compatibility/subjects/{subject}/versions/latest");
+        let body = json!({ "schema": schema.to_string() });
+        let answer = self.send(reqwest::Method::POST, &path, &body);
+        answer["is_compatible"].as_bool().expect("it says so")
+    }
+
     fn send(&self, method: reqwest::Method, path: &str, body: &Value) -> Value {
         let request = client()
             .request(method, self.url() + path)

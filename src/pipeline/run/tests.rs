@@ -24,12 +24,16 @@ enum Event {
     Started(u64),
     Delivered(u64),
     Saved(u64),
+    /// The schemas in a save, by the batch that they came from.
+    Known(u64),
     Acknowledged(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Send(u64),
+    /// A batch that shows a schema which was not seen before.
+    SendNews(u64),
     /// A batch that the decoder refuses.
     SendNonsense,
     SnapshotEnd(u64),
@@ -169,6 +173,9 @@ impl OffsetStore for ScriptedStore {
         }
         self.world.saved.lock().unwrap().push(checkpoint.clone());
         self.world.say(Event::Saved(lsn(&checkpoint.position)));
+        for (_, batch) in checkpoint.schemas.iter() {
+            self.world.say(Event::Known(batch.parse().unwrap()));
+        }
         Box::pin(async { Ok(()) })
     }
 
@@ -262,6 +269,10 @@ impl ScriptedSession {
         for step in &self.steps {
             let (stage, data) = match step {
                 Step::Send(lsn) => (Stage::Stream, Bytes::copy_from_slice(&lsn.to_be_bytes())),
+                Step::SendNews(lsn) => {
+                    let data = [&lsn.to_be_bytes()[..], b"!"].concat();
+                    (Stage::Stream, Bytes::from(data))
+                }
                 Step::SnapshotEnd(lsn) => {
                     (Stage::SnapshotEnd, Bytes::copy_from_slice(&lsn.to_be_bytes()))
                 }
@@ -310,9 +321,15 @@ impl Decode for Positions {
         _arena: &'a Bump,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), sources::BoxError> {
-        let Ok(lsn) = raw.data[..].try_into().map(u64::from_be_bytes) else {
+        let Some((lsn, news)) = raw.data.split_first_chunk() else {
             return Err(Box::new(Scripted("refuse a batch")));
         };
+        let lsn = u64::from_be_bytes(*lsn);
+        if !news.is_empty() {
+            let mut schemas = SchemaHistory::default();
+            schemas.set("t", &lsn.to_string());
+            out.keep_schemas(&schemas)?;
+        }
         out.progress(match raw.stage {
             Stage::Stream => Progress::Stream(position(lsn), SchemaHistory::default()),
             _ => Progress::SnapshotComplete(position(lsn), SchemaHistory::default()),
@@ -386,6 +403,7 @@ impl Parts for Script {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let topics = Arc::new(Topics::default());
         let topic = topics.intern("dead", TopicRole::DeadLetter);
@@ -416,6 +434,7 @@ async fn every_acknowledgement_was_saved_before_and_everything_saved_was_deliver
             Event::Started(at) => assert_eq!(at, 0),
             Event::Delivered(at) => delivered = at,
             Event::Saved(at) => saved = at,
+            Event::Known(_) => {}
             Event::Acknowledged(at) => acknowledged = at,
         }
         assert!(acknowledged <= saved && saved <= delivered, "{event:?}");
@@ -553,4 +572,54 @@ async fn the_next_run_starts_from_what_the_store_says() {
         world.events().into_iter().filter(|e| matches!(e, Event::Started(_))).collect();
     assert_eq!(starts, [Event::Started(0), Event::Started(2)]);
     assert_eq!(world.last_saved(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_durable_before_a_batch_that_shows_it_leaves_and_stays() {
+    let mut steps = Vec::new();
+    for round in 0..20 {
+        steps.extend([Step::Send(round * 3 + 1), Step::SendNews(round * 3 + 2)]);
+        steps.push(Step::Send(round * 3 + 3));
+    }
+    steps.extend([Step::AwaitAcknowledgement(60), Step::Listen]);
+    let mut script = Script::new(&steps, SinkScript::Slow(1));
+    assert_eq!(script.run_and_stop().await.unwrap(), Outcome::Stopped);
+    let mut known = 0;
+    for event in script.world.events() {
+        match event {
+            Event::Known(batch) => {
+                assert!(batch >= known, "schemas go back from {known} to {batch}");
+                known = batch;
+            }
+            Event::Delivered(at) if at % 3 == 2 => assert!(at <= known, "{at} with {known}"),
+            Event::Started(_) | Event::Saved(_) | Event::Delivered(_) | Event::Acknowledged(_) => {}
+        }
+    }
+    assert_eq!(script.world.last_saved(), 60);
+    let last = script.world.saved.lock().unwrap().last().unwrap().schemas.clone();
+    assert_eq!(last.iter().collect::<Vec<_>>(), [("t", "59")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_cannot_be_saved_is_shown_to_nobody() {
+    let steps = [Step::Send(1), Step::SendNews(2), Step::Listen];
+    let mut script = Script::new(&steps, SinkScript::Slow(100));
+    // The first one is of the beginning; 1 is delivered after the second was asked for.
+    script.failing_save = Some(2);
+    let error = script.run(Until::Stopped, &CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, RunError::Offsets(OffsetError::Io { .. })), "{error}");
+    assert!(!script.world.events().contains(&Event::Delivered(2)));
+
+    let mut script = Script::new(&steps, SinkScript::Deliver);
+    script.hanging_save = Some(2);
+    let begun = std::time::Instant::now();
+    let stop = CancellationToken::new();
+    let stopper = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(script.run(Until::Stopped, &stop), stopper);
+    assert!(matches!(ended, Err(RunError::Drain { .. })), "{ended:?}");
+    assert!(begun.elapsed() < GOODBYE, "the transcoder waits for nobody");
+    assert!(!script.world.events().contains(&Event::Delivered(2)));
 }

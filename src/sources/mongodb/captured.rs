@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use crate::config::{DocumentForm, TableFilter};
+use crate::schema::history::SchemaHistory;
 use crate::schema::{Column, ColumnType, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::mongodb::bson::Document;
 use crate::sources::mongodb::fields::{self, FieldRules, Rule};
 use crate::sources::mongodb::namespace::Namespace;
 use crate::sources::mongodb::source_block::SourceConstants;
-use crate::sources::mongodb::structured::{StateError, Structure};
+use crate::sources::mongodb::structured::{News, StateError, Structure};
 
 /// A captured collection.
 #[derive(Debug)]
@@ -38,7 +39,9 @@ pub(crate) struct Collections {
     form: DocumentForm,
     /// Of a run before, by the collection's name; taken when it is met.
     remembered: BTreeMap<String, Structure>,
-    grown: bool,
+    /// What a restart needs to know of all structures, those of collections that were not met too.
+    history: SchemaHistory,
+    has_news: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ impl Collections {
             next_version: 0,
             form,
             remembered: BTreeMap::new(),
-            grown: false,
+            history: SchemaHistory::default(),
+            has_news: false,
         }
     }
 
@@ -78,25 +82,23 @@ impl Collections {
         self.form == DocumentForm::Structured
     }
 
-    /// Goes on with what [`Self::structures`] gave.
-    pub(crate) fn remember(
-        &mut self,
-        structures: &BTreeMap<String, String>,
-    ) -> Result<(), StateError> {
-        for (name, text) in structures {
-            self.remembered.insert(name.clone(), Structure::of_text(text)?);
+    /// Goes on with what [`Self::history`] gave. Where documents are texts it is passed on unread,
+    /// for the day when they are records again. The error names its collection.
+    pub(crate) fn remember(&mut self, history: SchemaHistory) -> Result<(), (String, StateError)> {
+        if self.are_records() {
+            for (name, text) in history.iter() {
+                let read = Structure::of_text(text);
+                let structure = read.map_err(|error| (name.to_owned(), error))?;
+                self.remembered.insert(name.to_owned(), structure);
+            }
         }
+        self.history = history;
         Ok(())
     }
 
-    /// What is known of documents, by the names of their collections.
-    pub(crate) fn structures(&self) -> BTreeMap<String, String> {
-        let met = self.known.iter().filter_map(|known| {
-            let structure = known.collection.as_ref()?.structure.as_ref()?;
-            Some((known.namespace.to_string(), structure.to_text()))
-        });
-        let remembered = self.remembered.iter();
-        remembered.map(|(name, structure)| (name.clone(), structure.to_text())).chain(met).collect()
+    /// What is known of documents, as of the last [`Self::settle`].
+    pub(crate) fn history(&self) -> &SchemaHistory {
+        &self.history
     }
 
     /// Shows a document that is going to be a record to the structure of its collection. One that
@@ -108,26 +110,37 @@ impl Collections {
         let known = self.known.get_mut(self.last).and_then(|known| known.collection.as_mut());
         let Some(Collection { rules, structure: Some(structure), .. }) = known else { return };
         if let Ok(document) = fields::document(rules, document, arena) {
-            self.grown |= structure.observe(document).is_err() || structure.has_grown();
+            self.has_news |= structure.observe(document).is_err() || structure.has_news();
         }
     }
 
-    /// Gives collections whose structure has grown their next version.
-    pub(crate) fn settle(&mut self) {
-        if !std::mem::take(&mut self.grown) {
-            return;
+    /// Gives collections whose structure has grown their next version. Whether the history is
+    /// another one now, which must be durable before anything shows such a version.
+    #[must_use]
+    pub(crate) fn settle(&mut self) -> bool {
+        if !std::mem::take(&mut self.has_news) {
+            return false;
         }
+        let mut changed = false;
         for known in &mut self.known {
             let Some(collection) = &mut known.collection else { continue };
             let Some(structure) = &mut collection.structure else { continue };
-            if structure.take_version() {
-                let version = TableVersion(self.next_version);
-                self.next_version += 1;
-                let layout = Arc::clone(&collection.table.source);
-                let data_type = structure.column_type();
-                collection.table = Arc::new(table(version, &known.namespace, data_type, layout));
+            match structure.take_news() {
+                News::None => continue,
+                News::Learnt => {}
+                News::Version => {
+                    let version = TableVersion(self.next_version);
+                    self.next_version += 1;
+                    let layout = Arc::clone(&collection.table.source);
+                    let data_type = structure.column_type();
+                    let table = table(version, &known.namespace, data_type, layout);
+                    collection.table = Arc::new(table);
+                }
             }
+            self.history.set(&known.namespace.to_string(), &structure.to_text());
+            changed = true;
         }
+        changed
     }
 
     /// `None` for one that is not captured.

@@ -51,8 +51,8 @@ pub enum DecodeError {
     Token { after: String },
     #[error(transparent)]
     Fields(#[from] FieldRuleError),
-    #[error(transparent)]
-    State(#[from] StateError),
+    #[error("go on with the schema of {collection} in the checkpoint")]
+    State { collection: String, source: StateError },
     #[error("decode a batch: {0}")]
     Batch(&'static str),
 }
@@ -70,7 +70,7 @@ impl Diagnose for DecodeError {
             | Self::Split { .. }
             | Self::Token { .. }
             | Self::Fields(_)
-            | Self::State(_)
+            | Self::State { .. }
             | Self::Batch(_) => Disposition::Stop,
         }
     }
@@ -80,7 +80,8 @@ impl Diagnose for DecodeError {
             Self::Event { source: EventError::UnknownOperation(_), .. } => "the server is newer than this version of tailwater; nothing after this place was published".to_owned(),
             Self::Split { source: SplitError::TooLarge { .. }, .. } => "the documents before and after the change, and what was changed, are together larger than the server should allow; with source.mongodb.pre_images: off the event is smaller".to_owned(),
             Self::Fields(_) => "see `source.mongodb.fields`: rules are database.collection.field, and for a rename `:new_name` behind".to_owned(),
-            Self::State(_) => "run the version of tailwater that wrote the checkpoint, or a newer one".to_owned(),
+            Self::State { source: StateError::Newer { .. }, .. } => "run the version of tailwater that wrote the checkpoint, or a newer one".to_owned(),
+            Self::State { source: StateError::Json(_) | StateError::Field(_), .. } => "with `tailwater offsets reset` the pipeline takes a new snapshot and infers schemas anew; with source.mongodb.documents: text it goes on from here without them".to_owned(),
             Self::Event { .. }
             | Self::Split { .. }
             | Self::Token { .. }

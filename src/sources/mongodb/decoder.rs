@@ -11,16 +11,16 @@
 //!   counts the operations in it; both are read out of the token, so that an event has the same name
 //!   however often and from wherever it is read. In a sharded cluster two shards may write at the
 //!   same cluster time, and there the whole token is the name.
+//! * **Transactions.** Where their begins and ends are asked for, a restart is exact behind a whole
+//!   one only.
 //! * **What makes no record.** Whatever changes no document: `drop`, `rename`, `invalidate` and
 //!   the events of newer servers about collections and indexes. Debezium leaves them out too; the
 //!   log tells of them.
 
-use std::collections::BTreeMap;
-
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
-use crate::change::{Before, Change, EventId, Op, Progress};
+use crate::change::{Before, Change, EventId, Op, Progress, TransactionName};
 use crate::config::{DocumentForm, FieldsConfig, TableFilter};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::schema::history::SchemaHistory;
@@ -36,6 +36,7 @@ use crate::sources::mongodb::snapshot_rows::{Context, SnapshotRows};
 use crate::sources::mongodb::source_block::{Place, SourceConstants, Transaction, marker, slots};
 use crate::sources::mongodb::split::{Split, SplitError};
 use crate::sources::mongodb::token;
+use crate::sources::mongodb::transactions::Transactions;
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
@@ -50,12 +51,14 @@ pub struct DecoderConfig {
     pub filter: TableFilter,
     pub fields: FieldsConfig,
     pub form: DocumentForm,
-    /// What is known of documents that are to be records, as [`Decoder::structures`] gave it.
-    pub structures: BTreeMap<String, String>,
+    /// What is known of documents that are to be records, as the decoder of a run before kept it.
+    pub schemas: SchemaHistory,
     /// `None` where the stream goes on from a checkpoint.
     pub snapshot: Option<SnapshotFacts>,
     /// Fragments of one split event together, at most; beyond it is a loud stop.
     pub split_bytes_max: usize,
+    /// Tell of the begins and ends of transactions.
+    pub transaction_metadata: bool,
 }
 
 /// Who wrote the oplog.
@@ -87,6 +90,7 @@ pub struct Decoder {
     split: Split,
     snapshot: Option<SnapshotRows>,
     includes: Option<u64>,
+    transactions: Transactions,
     /// The last position told, for messages.
     after: Option<MongodbPosition>,
 }
@@ -102,12 +106,13 @@ struct Work<'w, 'a> {
 
 impl Decoder {
     /// # Errors
-    /// When a rule for fields is not of its form.
+    /// When a rule for fields is not of its form, or what is known of documents cannot be read.
     pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
-        let DecoderConfig { source, lineage, filter, fields, snapshot, .. } = config;
+        let DecoderConfig { source, lineage, filter, fields, schemas, snapshot, .. } = config;
         let rules = FieldRules::new(&fields)?;
         let mut collections = Collections::new(source, filter, rules, config.form);
-        collections.remember(&config.structures)?;
+        let unreadable = |(collection, source)| DecodeError::State { collection, source };
+        collections.remember(schemas).map_err(unreadable)?;
         let includes = snapshot.as_ref().and_then(|facts| facts.includes);
         Ok(Self {
             snapshot: snapshot.map(|facts| SnapshotRows::new(facts, &lineage)),
@@ -116,20 +121,20 @@ impl Decoder {
             collections,
             split: Split::new(config.split_bytes_max),
             includes,
+            transactions: Transactions::new(config.transaction_metadata),
             after: None,
         })
-    }
-
-    /// What is known of documents that are records: a restart goes on with it.
-    #[must_use]
-    pub fn structures(&self) -> BTreeMap<String, String> {
-        self.collections.structures()
     }
 
     /// Shows all documents of a batch to the structures of their collections before the first of
     /// them becomes a record, so that a batch makes one version and not many. What it does not
     /// understand is told when its turn comes.
-    fn foresee(&mut self, raw: &RawBatch, arena: &Bump) {
+    fn foresee(
+        &mut self,
+        raw: &RawBatch,
+        arena: &Bump,
+        out: &mut dyn ChangeHandler,
+    ) -> Result<(), BoxError> {
         for range in &raw.messages {
             let Ok(bytes) = message(raw, range) else { continue };
             if let Ok(Message::Event(event)) = Message::parse(bytes)
@@ -138,7 +143,7 @@ impl Decoder {
                 self.observe(&event, arena);
             }
         }
-        self.collections.settle();
+        settle(&mut self.collections, out)
     }
 
     fn observe(&mut self, event: &Event<'_>, arena: &Bump) {
@@ -157,27 +162,59 @@ impl Decoder {
             return Err(DecodeError::Batch("the stream began before the snapshot's end").into());
         }
         if self.collections.are_records() {
-            self.foresee(raw, arena);
+            self.foresee(raw, arena, out)?;
         }
-        let mut reached = None;
+        // The last places to start again from: behind it, and behind the last message.
+        let (mut reached, mut previous, mut told) = (None, None, None);
         for range in &raw.messages {
             let message = message(raw, range)?;
             let parsed = Message::parse(message).map_err(|source| self.malformed(source))?;
             let token = match &parsed {
-                Message::Token(token) => *token,
+                Message::Token(token) => {
+                    self.idle(*token, out)?;
+                    *token
+                }
                 Message::Event(event) => {
                     self.event(event, message, arena, out)?;
                     event.token().map_err(|source| self.malformed(source))?
                 }
             };
+            if self.transactions.take_ended() {
+                reached = previous.or(reached);
+                if reached.is_none() {
+                    told = self.transactions.take_last();
+                }
+            }
             if !self.split.is_open() {
-                reached = Some(token);
+                previous = Some(token);
+                if !self.transactions.is_open() {
+                    reached = previous;
+                }
             }
         }
-        if let Some(token) = reached {
+        let last = previous.filter(|_| self.transactions.is_open());
+        if let Some(token) = last {
             let position = self.position(token)?;
+            self.transactions.keep_last(position);
+        }
+        let position = match reached {
+            Some(token) => Some(self.position(token)?),
+            None => told,
+        };
+        if let Some(position) = position {
             self.after = Some(position.clone());
-            out.progress(Progress::Stream(Position::Mongodb(position), SchemaHistory::default()));
+            let schemas = self.collections.history().clone();
+            out.progress(Progress::Stream(Position::Mongodb(position), schemas));
+        }
+        Ok(())
+    }
+
+    /// Nothing more is to come up to this token, so the transaction before it is whole.
+    fn idle(&mut self, token: Document<'_>, out: &mut dyn ChangeHandler) -> Result<(), BoxError> {
+        if self.transactions.is_open()
+            && let Some(cluster_time) = self.position(token)?.cluster_time
+        {
+            self.transactions.reach(cluster_time, out)?;
         }
         Ok(())
     }
@@ -199,7 +236,7 @@ impl Decoder {
         match Message::parse(&whole).map_err(|source| self.malformed(source))? {
             Message::Event(event) => {
                 self.observe(&event, arena);
-                self.collections.settle();
+                settle(&mut self.collections, out)?;
                 self.whole(&event, &whole, arena, out)
             }
             Message::Token(_) => Err(self.malformed(EventError::Missing("_id")).into()),
@@ -233,13 +270,15 @@ impl Decoder {
         if self.includes.is_some_and(|includes| time.as_u64() <= includes) {
             return Ok(());
         }
+        self.transactions.reach(time.as_u64(), out)?;
         let work = Work { event, raw, arena, op };
         let id = self.id(&work).map_err(|source| self.malformed(source))?;
         let malformed = |source| DecodeError::Event { after: after(self.after.as_ref()), source };
         let Some(collection) = self.collections.get(event.database, event.collection) else {
             return Ok(());
         };
-        change(&work, id, collection, out).map_err(|error| match error {
+        let way = (&mut self.transactions, out);
+        change(&work, id, collection, way).map_err(|error| match error {
             Refusal::Event(source) => malformed(source).into(),
             Refusal::Sink(error) => error,
         })
@@ -299,6 +338,14 @@ impl Decoder {
     }
 }
 
+/// Versions that are new are durable before a record has one.
+pub(super) fn settle(
+    collections: &mut Collections,
+    out: &mut dyn ChangeHandler,
+) -> Result<(), BoxError> {
+    if collections.settle() { out.keep_schemas(collections.history()) } else { Ok(()) }
+}
+
 /// Room for a cluster time in digits.
 const NUMBERS_BYTES: usize = 24;
 
@@ -331,13 +378,15 @@ fn change(
     work: &Work<'_, '_>,
     id: EventId<'_>,
     collection: &Collection,
-    out: &mut dyn ChangeHandler,
+    (transactions, out): (&mut Transactions, &mut dyn ChangeHandler),
 ) -> Result<(), Refusal> {
     let Work { event, raw, arena, op } = *work;
     if op == Op::Create && event.document.is_none() {
         return Err(EventError::Missing("fullDocument").into());
     }
     let source = place(event, arena)?;
+    let time = event.cluster_time()?.as_u64();
+    transactions.enter((&source, id), time, out).map_err(Refusal::Sink)?;
     let images = match images(work, collection)? {
         Ok(images) => images,
         Err(source) => {
@@ -354,6 +403,9 @@ fn change(
         after: images.after,
         source: slots(&source, arena),
         id,
+        transaction: source
+            .transaction
+            .map(|Transaction { lsid, number }| TransactionName::Session { lsid, number }),
         raw,
     };
     out.change(&change).map_err(Refusal::Sink)
@@ -436,10 +488,8 @@ impl Decode for Decoder {
                 let position = rows.end(&mut context)?;
                 self.snapshot = None;
                 self.after = Some(position.clone());
-                out.progress(Progress::SnapshotComplete(
-                    Position::Mongodb(position),
-                    SchemaHistory::default(),
-                ));
+                let schemas = self.collections.history().clone();
+                out.progress(Progress::SnapshotComplete(Position::Mongodb(position), schemas));
                 Ok(())
             }
         }

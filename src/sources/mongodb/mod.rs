@@ -46,5 +46,6 @@ pub mod source_block;
 pub mod split;
 pub mod structured;
 mod token;
+mod transactions;
 
 pub use source::MongodbSource;

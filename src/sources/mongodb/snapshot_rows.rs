@@ -11,7 +11,7 @@ use crate::offsets::position::MongodbPosition;
 use crate::sources::mongodb::bson::Document;
 use crate::sources::mongodb::captured::{Collection, Collections};
 use crate::sources::mongodb::decode_error::{DecodeError, RowError};
-use crate::sources::mongodb::decoder::{SnapshotFacts, message};
+use crate::sources::mongodb::decoder::{SnapshotFacts, message, settle};
 use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::source_block::{NO_ORD, Place, marker, slots};
 use crate::sources::{BoxError, ChangeHandler, RawBatch, Undecodable};
@@ -59,7 +59,7 @@ impl SnapshotRows {
         }
         let arena = context.arena;
         if context.collections.are_records() {
-            self.foresee(index, raw, context);
+            self.foresee(index, raw, context)?;
         }
         let mut held: Option<(usize, &[u8])> =
             self.holds.take().map(|index| (index, &*arena.alloc_slice_copy(&self.held)));
@@ -78,7 +78,12 @@ impl SnapshotRows {
     }
 
     /// As the decoder does of the stream: one version a batch.
-    fn foresee(&self, index: usize, raw: &RawBatch, context: &mut Context<'_>) {
+    fn foresee(
+        &self,
+        index: usize,
+        raw: &RawBatch,
+        context: &mut Context<'_>,
+    ) -> Result<(), BoxError> {
         let namespace = &self.facts.collections[index];
         let of = (namespace.database.as_str(), namespace.collection.as_str());
         for range in &raw.messages {
@@ -88,7 +93,7 @@ impl SnapshotRows {
                 context.collections.observe(of, document, context.arena);
             }
         }
-        context.collections.settle();
+        settle(context.collections, context.out)
     }
 
     pub(crate) fn table_end(&mut self, number: u32) -> Result<(), BoxError> {
@@ -140,6 +145,7 @@ impl SnapshotRows {
                 after: Some(&image),
                 source: slots(&place, context.arena),
                 id,
+                transaction: None,
                 raw,
             }),
             Err(source) => {

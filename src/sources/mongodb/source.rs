@@ -44,6 +44,8 @@ pub struct MongodbSource {
     snapshot: SnapshotConfig,
     pipeline: String,
     topic_prefix: String,
+    /// Begins and ends of transactions are asked for.
+    transaction_metadata: bool,
 }
 
 impl MongodbSource {
@@ -53,8 +55,9 @@ impl MongodbSource {
         snapshot: SnapshotConfig,
         pipeline: String,
         topic_prefix: String,
+        transaction_metadata: bool,
     ) -> Self {
-        Self { config, snapshot, pipeline, topic_prefix }
+        Self { config, snapshot, pipeline, topic_prefix, transaction_metadata }
     }
 }
 
@@ -309,7 +312,7 @@ impl MongodbSource {
             identity: known(identity, old),
             snapshot,
             position: Position::Mongodb(position),
-            schemas: SchemaHistory::default(),
+            schemas: schemas_of(old),
             partitions: old.map(|old| old.partitions.clone()).unwrap_or_default(),
             counter: old.map(|old| old.counter).unwrap_or_default(),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -337,9 +340,10 @@ impl MongodbSource {
             filter: self.config.collections.clone(),
             fields: self.config.fields.clone(),
             form: self.config.documents,
-            structures: std::collections::BTreeMap::new(),
+            schemas: schemas_of(old),
             snapshot,
             split_bytes_max: usize::try_from(self.config.message_bytes_max).unwrap_or(usize::MAX),
+            transaction_metadata: self.transaction_metadata,
         };
         let n_snapshot_tables = config.snapshot.as_ref().map_or(0, |facts| facts.collections.len());
         let log_end = log_end(&facts, &from);
@@ -419,6 +423,12 @@ fn check_not_beyond(server: &Server, position: &MongodbPosition) -> Result<(), S
         }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What is known of documents holds for all that is sent to the same topics, a snapshot that begins
+/// again too.
+fn schemas_of(old: Option<&Checkpoint>) -> SchemaHistory {
+    old.map(|old| old.schemas.clone()).unwrap_or_default()
 }
 
 /// An id that was known once stays known, so that a right that is taken away hides no exchange.

@@ -117,6 +117,7 @@ impl Decoder {
         }
         let mut walk = RowWalk::new(plan, rows, event.arena);
         let mut source = slots(&place(group, file, event, 0));
+        let transaction = group.transaction(file);
         let mut row = 0;
         loop {
             let next = walk.next().map_err(|source| {
@@ -130,7 +131,8 @@ impl Decoder {
                 Ok(images) => {
                     set_row(&mut source, row);
                     let (table, before, after) = (&plan.table, images.before, images.after);
-                    out.change(&Change { table, op, before, after, source: &source, id, raw })?;
+                    let source = &source;
+                    out.change(&Change { table, op, before, after, source, id, transaction, raw })?;
                 }
                 Err((column, source)) => {
                     let column = plan.column_name(column).to_owned();

@@ -9,6 +9,7 @@ mod recordings;
 mod server;
 mod source;
 mod streams;
+mod structured;
 mod text;
 mod workload;
 

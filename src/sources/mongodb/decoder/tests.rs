@@ -5,8 +5,10 @@ use std::time::Instant;
 use mongodb::bson::{Bson as Value, DateTime, Document as Driver, Timestamp, doc};
 
 use super::*;
-use crate::disposition::Disposition;
+use crate::disposition::{Diagnose, Disposition};
 use crate::value::Value as Cell;
+
+mod transactions;
 
 const TIME: u32 = 1_795_186_584;
 const UUID: &str = "5A10049091A62E013D4E6FADF306AA86274E89";
@@ -19,9 +21,10 @@ fn config() -> DecoderConfig {
         filter: TableFilter::new(Vec::new(), vec!["shop.secret".to_owned()]).unwrap(),
         fields: FieldsConfig::default(),
         form: DocumentForm::Text,
-        structures: std::collections::BTreeMap::new(),
+        schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 1 << 20,
+        transaction_metadata: false,
     }
 }
 
@@ -541,4 +544,135 @@ fn rules_for_fields_hold_for_every_image_and_not_for_the_key() {
         ]
     );
     assert_eq!(seen.letters, ["shop.orders rs0/1795186584.2:0"]);
+}
+
+/// What happened to schemas, in order: `kept <field names>`, `shown <number of fields>`,
+/// `told <field names>` with a position.
+#[derive(Default)]
+struct Schemas(Vec<String>, SchemaHistory);
+
+impl Schemas {
+    fn fields(schemas: &SchemaHistory) -> String {
+        let texts: Vec<&str> = schemas.iter().map(|(_, text)| text).collect();
+        let texts = texts.concat();
+        let names = texts.split("\"name\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        names.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl ChangeHandler for Schemas {
+    fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
+        let Some([_, Cell::Struct(fields), _]) = change.after else { panic!("{change:?}") };
+        self.0.push(format!("shown {}", fields.len()));
+        Ok(())
+    }
+
+    fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
+        self.0.push(format!("kept {}", Self::fields(schemas)));
+        self.1 = schemas.clone();
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.0.push(format!("told {}", Self::fields(progress.schemas())));
+    }
+
+    fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+        Err(row.error)
+    }
+}
+
+fn structured() -> DecoderConfig {
+    DecoderConfig { form: DocumentForm::Structured, ..config() }
+}
+
+fn document(increment: u32, document: Driver) -> Vec<u8> {
+    event("insert", increment, doc! { "fullDocument": document }).to_vec().unwrap()
+}
+
+#[test]
+fn a_version_is_kept_before_a_record_has_it_and_goes_with_every_position() {
+    let mut decoder = Decoder::new(structured()).unwrap();
+    let mut out = Schemas::default();
+    let decode = |decoder: &mut Decoder, out: &mut Schemas, messages: &[Vec<u8>]| {
+        decoder.decode(&raw(Stage::Stream, messages), &Bump::new(), out).unwrap();
+        std::mem::take(&mut out.0)
+    };
+    let first = [document(1, doc! { "_id": 1 }), document(2, doc! { "_id": 2, "a": 1_i64 })];
+    let said = decode(&mut decoder, &mut out, &first);
+    assert_eq!(said, ["kept _id a", "shown 2", "shown 2", "told _id a"]);
+    let said = decode(&mut decoder, &mut out, &[document(3, doc! { "_id": 3, "a": 2_i64 })]);
+    assert_eq!(said, ["shown 2", "told _id a"], "nothing is kept twice");
+    // No new version, but what a restart must know.
+    let said = decode(&mut decoder, &mut out, &[document(4, doc! { "a": (1_i64 << 53) + 1 })]);
+    assert_eq!(said, ["kept _id a", "shown 2", "told _id a"]);
+
+    let schemas = out.1.clone();
+    let mut decoder = Decoder::new(DecoderConfig { schemas, ..structured() }).unwrap();
+    let said = decode(&mut decoder, &mut out, &first);
+    assert_eq!(said, ["shown 2", "shown 2", "told _id a"]);
+    let other = event(
+        "insert",
+        5,
+        doc! { "ns": { "db": "shop", "coll": "b" }, "fullDocument": { "x": 1 } },
+    );
+    let said = decode(&mut decoder, &mut out, &[other.to_vec().unwrap()]);
+    assert_eq!(said, ["kept x _id a", "shown 1", "told x _id a"], "of every collection");
+}
+
+#[test]
+fn a_version_within_a_snapshot_is_kept_before_a_record_has_it() {
+    let snapshot = Some(facts(&["a", "b"], None));
+    let mut decoder = Decoder::new(DecoderConfig { snapshot, ..structured() }).unwrap();
+    let mut out = Schemas::default();
+    let mut decode = |stage, documents: &[Driver]| {
+        let messages: Vec<Vec<u8>> = documents.iter().map(|d| d.to_vec().unwrap()).collect();
+        decoder.decode(&raw(stage, &messages), &Bump::new(), &mut out).unwrap();
+    };
+    decode(Stage::Snapshot { table: 0 }, &[doc! { "_id": 1, "a": 1 }, doc! { "_id": 2, "b": 1 }]);
+    decode(Stage::Snapshot { table: 0 }, &[doc! { "_id": 3 }]);
+    decode(Stage::SnapshotTableEnd { table: 0 }, &[]);
+    decode(Stage::SnapshotTableEnd { table: 1 }, &[]);
+    decode(Stage::SnapshotEnd, &[]);
+    assert_eq!(out.0, ["kept _id a b", "shown 3", "shown 3", "shown 3", "told _id a b"]);
+}
+
+#[test]
+fn texts_pass_on_what_was_known_of_records() {
+    let mut schemas = SchemaHistory::default();
+    schemas.set("shop.orders", "of a program to come");
+    let mut decoder = Decoder::new(DecoderConfig { schemas: schemas.clone(), ..config() }).unwrap();
+    struct Told(Vec<SchemaHistory>);
+    impl ChangeHandler for Told {
+        fn change(&mut self, _: &Change<'_>) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn progress(&mut self, progress: Progress) {
+            self.0.push(progress.schemas().clone());
+        }
+        fn undecodable(&mut self, row: Undecodable<'_>) -> Result<(), BoxError> {
+            Err(row.error)
+        }
+    }
+    let mut told = Told(Vec::new());
+    let messages = [insert(1).to_vec().unwrap()];
+    decoder.decode(&raw(Stage::Stream, &messages), &Bump::new(), &mut told).unwrap();
+    assert_eq!(told.0, [schemas]);
+}
+
+#[test]
+fn what_is_known_of_documents_and_cannot_be_read_is_a_stop_with_the_way_out() {
+    let check = |text: &str, said: &str, hint: &str| {
+        let mut schemas = SchemaHistory::default();
+        schemas.set("shop.orders", text);
+        let error = Decoder::new(DecoderConfig { schemas, ..structured() }).err().unwrap();
+        assert_eq!(error.disposition(), Disposition::Stop);
+        let told = chain(&error);
+        assert!(told.contains("shop.orders") && told.contains(said), "{told}");
+        assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
+    };
+    check("{\"format\":1,", "read what is known", "offsets reset");
+    check("{\"format\":9,\"x\":1}", "format 9 is newer than 1", "the version of tailwater");
+    let twice = r#"{"format":1,"root":[{"name":"a","kind":"text"},{"name":"a","kind":"text"}],"n_versions":1}"#;
+    check(twice, "no field `a`", "documents: text");
 }

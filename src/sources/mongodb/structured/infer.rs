@@ -1,7 +1,7 @@
 //! How a structure grows by a document. The rules are on the module's page.
 
-use super::shape::{Kind, REST, Record, Structure};
-use super::{FIELDS_MAX, LEVELS_MAX, NESTED_FIELDS_MAX};
+use super::shape::{Kind, News, REST, Record, Structure};
+use super::{FIELDS_MAX, LEVELS_MAX, NAME_BYTES_MAX, NESTED_FIELDS_MAX};
 use crate::schema::names::NameAdjustment;
 use crate::sources::mongodb::bson::{Array, Bson, BsonError, Document};
 
@@ -17,16 +17,16 @@ impl Structure {
         if self.is_final() {
             return Ok(());
         }
-        let mut growth = Growth { n_fields: self.root.n_fields(), grown: false };
+        let mut growth = Growth { n_fields: self.root.n_fields(), news: News::None };
         let observed = growth.record(&mut self.root, document, 1);
-        self.grown |= growth.grown;
+        self.news = self.news.max(growth.news);
         observed
     }
 }
 
 struct Growth {
     n_fields: usize,
-    grown: bool,
+    news: News,
 }
 
 impl Growth {
@@ -44,7 +44,7 @@ impl Growth {
             };
             if !fits && record.rest().is_none() {
                 record.push(REST, Kind::Rest);
-                self.grown = true;
+                self.news = News::Version;
             }
         }
         Ok(())
@@ -65,11 +65,11 @@ impl Growth {
         if self.n_fields >= FIELDS_MAX || record.fields.len() >= fields_max {
             return Ok(false);
         }
-        if !is_free(record, name) {
+        if name.len() > NAME_BYTES_MAX || !is_free(record, name) {
             return Ok(false);
         }
         self.n_fields += 1;
-        self.grown = true;
+        self.news = News::Version;
         let kind = self.first(value, level)?;
         record.push(name, kind);
         Ok(true)
@@ -135,13 +135,16 @@ impl Growth {
         match (&mut *kind, value) {
             (Kind::Int32, Bson::Int64(_)) => {
                 *kind = self.first(value, level)?;
-                self.grown = true;
+                self.news = News::Version;
             }
             // A long in the schema as before.
-            (Kind::Int64, Bson::Int64(number)) if !is_exact(*number) => *kind = Kind::WideInt64,
+            (Kind::Int64, Bson::Int64(number)) if !is_exact(*number) => {
+                *kind = Kind::WideInt64;
+                self.news = self.news.max(News::Learnt);
+            }
             (Kind::Int32 | Kind::Int64, Bson::Double(_)) => {
                 *kind = Kind::Double;
-                self.grown = true;
+                self.news = News::Version;
             }
             (Kind::Record(record), Bson::Document(document)) => {
                 self.record(record, *document, level + 1)?;

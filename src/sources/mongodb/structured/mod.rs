@@ -30,7 +30,7 @@
 //!    is lost and nothing stops. A field whose *first* value is an array of two types is JSON.
 //! 5. **Limits.** A collection has [`FIELDS_MAX`] fields on all levels together, a nested record
 //!    [`NESTED_FIELDS_MAX`] (documents that are used as maps have thousands); what is beyond goes to
-//!    `__rest`. Records nest [`LEVELS_MAX`] deep; what is deeper is JSON. After [`VERSIONS_MAX`]
+//!    `__rest`; so is a name of more than [`NAME_BYTES_MAX`]. Records nest [`LEVELS_MAX`] deep; what is deeper is JSON. After [`VERSIONS_MAX`]
 //!    versions the schema stays as it is, and every record has its `__rest`.
 //! 6. **Order is of first sight, and stays.** New fields are put behind those that are there.
 //!    All are optional, so that every version can read every other.
@@ -38,21 +38,29 @@
 //!    its place in `__rest`; so have a name that is empty and a field named `__rest` itself.
 //!    Of a name that repeats within a document, the last value that fits counts.
 //!
-//! What is known travels with the position into the checkpoint. It may be older or newer than the
-//! position without harm: documents that are read again let it grow in the same order, and what has
-//! grown already takes them as they are.
+//! # What a restart knows
+//!
+//! Everything that a record ever showed: a structure that has grown is durable, in the schema
+//! history of the checkpoint, before the first record of the new version is made. It may be newer
+//! than the position, which does no harm, for what has grown takes older documents as they are. It
+//! must not be older: documents come again in other batches, those of a snapshot in another order
+//! too, and would be given narrower types or other places than those that topics and registry have
+//! seen, which no rule of compatibility lets pass.
 
 mod fit;
 mod infer;
 mod shape;
 
 pub use fit::FitError;
-pub use shape::{StateError, Structure};
+pub use shape::{News, StateError, Structure};
 
 /// Fields of one collection, on all levels.
 pub const FIELDS_MAX: usize = 500;
 /// Fields of one record below the first level.
 pub const NESTED_FIELDS_MAX: usize = 100;
+/// Of one field: longer ones are values that somebody put in the place of a name, and a registry
+/// keeps a schema in one message.
+pub const NAME_BYTES_MAX: usize = 256;
 /// Levels of records and arrays.
 pub const LEVELS_MAX: usize = 16;
 /// Versions of one collection's schema.

@@ -1,10 +1,12 @@
 //! What is known of a collection's documents.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::VERSIONS_MAX;
+use crate::schema::names::NameAdjustment;
 use crate::schema::{ColumnType, StructField};
 
 /// The name of the field for what has no place.
@@ -18,9 +20,26 @@ pub struct Structure {
     format: u32,
     pub(super) root: Record,
     n_versions: u32,
-    /// Whether it has grown since the last version.
+    /// Since it was last asked.
     #[serde(skip)]
-    pub(super) grown: bool,
+    pub(super) news: News,
+}
+
+/// What became of a structure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    #[default]
+    None,
+    /// Something that a restart must know, and no record shows.
+    Learnt,
+    /// It has grown: records need a new version.
+    Version,
+}
+
+/// What every format of the text begins with.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
 }
 
 /// In order of first sight.
@@ -61,17 +80,19 @@ pub(super) enum Kind {
 /// A text that is no structure's.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("read what is known of a collection's documents")]
+    #[error("read what is known of the collection's documents")]
     Json(#[from] serde_json::Error),
     #[error(
-        "read what is known of a collection's documents: format {0} is newer than this program"
+        "read what is known of the collection's documents: format {found} is newer than {supported}"
     )]
-    Newer(u32),
+    Newer { found: u32, supported: u32 },
+    #[error("read what is known of the collection's documents: there can be no field `{0}`")]
+    Field(String),
 }
 
 impl Default for Structure {
     fn default() -> Self {
-        Self { format: FORMAT, root: Record::default(), n_versions: 0, grown: false }
+        Self { format: FORMAT, root: Record::default(), n_versions: 0, news: News::None }
     }
 }
 
@@ -81,12 +102,13 @@ impl Structure {
     /// # Errors
     /// When it is something else, or of a later program.
     pub fn of_text(text: &str) -> Result<Self, StateError> {
-        let structure: Self = serde_json::from_str(text)?;
-        if structure.format > FORMAT {
-            Err(StateError::Newer(structure.format))
-        } else {
-            Ok(structure)
+        let Header { format } = serde_json::from_str(text)?;
+        if format > FORMAT {
+            return Err(StateError::Newer { found: format, supported: FORMAT });
         }
+        let structure: Self = serde_json::from_str(text)?;
+        structure.root.check()?;
+        Ok(structure)
     }
 
     /// What a restart needs to go on with the same schema.
@@ -98,22 +120,22 @@ impl Structure {
         serde_json::to_string(self).expect("names and kinds have a text")
     }
 
-    /// Whether [`Self::take_version`] would say so.
+    /// Whether [`Self::take_news`] would tell some.
     #[must_use]
-    pub fn has_grown(&self) -> bool {
-        self.grown
+    pub fn has_news(&self) -> bool {
+        self.news != News::None
     }
 
-    /// Whether it has grown since it was last asked, so that records need a new version.
-    pub fn take_version(&mut self) -> bool {
-        if !std::mem::take(&mut self.grown) {
-            return false;
+    /// What became of it since this was last asked.
+    pub fn take_news(&mut self) -> News {
+        let news = std::mem::take(&mut self.news);
+        if news == News::Version {
+            self.n_versions += 1;
+            if self.is_final() {
+                self.root.close();
+            }
         }
-        self.n_versions += 1;
-        if self.is_final() {
-            self.root.close();
-        }
-        true
+        news
     }
 
     /// Whether it will not grow any more.
@@ -153,6 +175,20 @@ impl Record {
 
     pub(super) fn rest(&self) -> Option<usize> {
         self.find(REST, self.fields.len().saturating_sub(1))
+    }
+
+    /// Whether a program could have made it: its names are of one record in every format.
+    fn check(&self) -> Result<(), StateError> {
+        let mut names = BTreeSet::new();
+        for Field { name, kind } in &self.fields {
+            let is_rest = matches!(kind, Kind::Rest);
+            let adjusted = NameAdjustment::Avro.field_name(name);
+            if name.is_empty() || is_rest != (adjusted == REST) || !names.insert(adjusted) {
+                return Err(StateError::Field(name.clone()));
+            }
+            kind.check()?;
+        }
+        Ok(())
     }
 
     /// Gives every level its rest.
@@ -195,6 +231,23 @@ impl From<Record> for Vec<Field> {
 }
 
 impl Kind {
+    fn check(&self) -> Result<(), StateError> {
+        match self {
+            Self::Record(record) => record.check(),
+            Self::Array(items) => items.check(),
+            Self::Bool
+            | Self::Int32
+            | Self::Int64
+            | Self::WideInt64
+            | Self::Double
+            | Self::Text
+            | Self::Bytes
+            | Self::Date
+            | Self::Json
+            | Self::Rest => Ok(()),
+        }
+    }
+
     fn close(&mut self) {
         match self {
             Self::Record(record) => record.close(),

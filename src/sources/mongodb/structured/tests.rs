@@ -1,7 +1,10 @@
 use bumpalo::Bump;
 use mongodb::bson::{self as driver, Bson as Theirs, doc};
 
-use super::{FIELDS_MAX, LEVELS_MAX, NESTED_FIELDS_MAX, StateError, Structure, VERSIONS_MAX};
+use super::{
+    FIELDS_MAX, LEVELS_MAX, NAME_BYTES_MAX, NESTED_FIELDS_MAX, News, StateError, Structure,
+    VERSIONS_MAX,
+};
 use crate::schema::ColumnType;
 use crate::sources::mongodb::bson::{BsonError, Document};
 use crate::value::Value;
@@ -58,9 +61,9 @@ fn check(documents: &[driver::Document], expected: &str, records: &[&str]) {
     for (document, expected) in documents.iter().zip(records) {
         assert_eq!(record(&structure, document), *expected);
     }
-    structure.take_version();
+    structure.take_news();
     documents.iter().for_each(|document| observe(&mut structure, document));
-    assert!(!structure.has_grown(), "what was seen is known");
+    assert!(!structure.has_news(), "what was seen is known");
     let restored = Structure::of_text(&structure.to_text()).unwrap();
     assert_eq!(restored, structure);
     assert_eq!(shape(&restored.column_type()), expected);
@@ -195,18 +198,51 @@ fn names_that_avro_cannot_tell_apart_are_not_fields() {
 }
 
 #[test]
+fn a_name_that_is_a_whole_text_is_no_field() {
+    let (longest, longer) = ("x".repeat(NAME_BYTES_MAX), "y".repeat(NAME_BYTES_MAX + 1));
+    let rest = format!("{{1 {{\"{longer}\": 2}}}}");
+    let document = doc! { longest.clone(): 1, longer: 2 };
+    check(&[document], &format!("{{{longest} int32, __rest json}}"), &[&rest]);
+}
+
+#[test]
+fn of_a_name_that_repeats_the_last_value_that_fits_counts() {
+    let repeated = |values: &[(u8, &[u8])]| {
+        let mut bytes = vec![0; 4];
+        for (kind, value) in values {
+            bytes.push(*kind);
+            bytes.extend_from_slice(b"a\0");
+            bytes.extend_from_slice(value);
+        }
+        bytes.push(0);
+        let length = u32::try_from(bytes.len()).unwrap();
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        bytes
+    };
+    let (one, two, text) = (1_i32.to_le_bytes(), 2_i32.to_le_bytes(), b"\x02\0\0\0x\0");
+    let bytes = repeated(&[(0x10, &one), (0x10, &two), (0x02, text)]);
+    let mut structure = Structure::default();
+    let document = Document::new(&bytes).unwrap();
+    structure.observe(document).unwrap();
+    assert_eq!(shape(&structure.column_type()), "{a int32, __rest json}");
+    let arena = Bump::new();
+    let Value::Struct([a, rest]) = structure.values(document, &arena).unwrap() else { panic!() };
+    assert_eq!((*a, *rest), (Value::Int(2), Value::Text("{\"a\": \"x\"}")));
+}
+
+#[test]
 fn ten_thousand_names_are_few_fields_and_few_versions() {
     let mut structure = Structure::default();
     let mut n_versions = 0;
     for number in 0..10_000 {
         let map = doc! { format!("key{number}"): number };
         observe(&mut structure, &doc! { "_id": number, format!("top{number}"): 1, "map": map });
-        n_versions += u32::from(structure.take_version());
+        n_versions += u32::from(structure.take_news() == News::Version);
     }
     assert_eq!(n_versions, VERSIONS_MAX);
     let document = doc! { "_id": 1, "new": 2, "map": { "key1": 3, "new": 4 } };
     observe(&mut structure, &document);
-    assert!(!structure.has_grown());
+    assert!(!structure.has_news());
     let text = record(&structure, &document);
     assert!(text.contains("{\"new\": 2}") && text.contains("{\"new\": 4}"), "{text}");
 
@@ -256,14 +292,55 @@ fn a_malformed_document_is_an_error_and_what_was_understood_stays() {
     let mut structure = Structure::default();
     let document = Document::new(&bytes).unwrap();
     assert_eq!(structure.observe(document), Err(BsonError::Boolean(7)));
-    assert!(structure.take_version());
+    assert_eq!(structure.take_news(), News::Version);
     assert_eq!(shape(&structure.column_type()), "{a int32}");
     assert!(structure.values(document, &Bump::new()).is_err());
 }
 
 #[test]
 fn a_later_programs_text_is_refused() {
-    let text = Structure::default().to_text().replace("\"format\":1", "\"format\":2");
-    assert!(matches!(Structure::of_text(&text), Err(StateError::Newer(2))));
+    let later = "{\"format\":2,\"shape\":\"of a kind that nobody knows yet\"}";
+    let refused = Structure::of_text(later);
+    assert!(matches!(refused, Err(StateError::Newer { found: 2, supported: 1 })), "{refused:?}");
     assert!(matches!(Structure::of_text("{}"), Err(StateError::Json(_))));
+    assert!(matches!(Structure::of_text("{\"format\":1}"), Err(StateError::Json(_))));
+}
+
+/// What this program writes is read by every later one.
+#[test]
+fn the_text_of_the_first_format_stays() {
+    let text = r#"{"format":1,"root":[{"name":"_id","kind":"text"},{"name":"a","kind":{"record":[{"name":"x","kind":{"array":"int32"}},{"name":"__rest","kind":"rest"}]}},{"name":"n","kind":"wide_int64"}],"n_versions":2}"#;
+    let structure = Structure::of_text(text).unwrap();
+    assert_eq!(shape(&structure.column_type()), "{_id text, a {x [int32], __rest json}, n int64}");
+    assert_eq!(structure.to_text(), text);
+}
+
+#[test]
+fn a_text_with_fields_that_no_record_has_is_refused() {
+    for (name, other, kind) in [
+        ("a", "a", "text"),
+        ("a-b", "a_b", "text"),
+        ("", "a", "text"),
+        ("a", "__rest", "text"),
+        ("a", "b", "rest"),
+    ] {
+        let field = |name, kind| format!(r#"{{"name":"{name}","kind":"{kind}"}}"#);
+        let (first, second) = (field(name, "text"), field(other, kind));
+        let text = format!(r#"{{"format":1,"root":[{first},{second}],"n_versions":1}}"#);
+        let refused = Structure::of_text(&text);
+        assert!(matches!(refused, Err(StateError::Field(_))), "{text}: {refused:?}");
+    }
+}
+
+/// Or else a double that comes after the restart would widen the field, and a reader of the wider
+/// schema would lose digits of what stands in the topic.
+#[test]
+fn a_restart_knows_of_longs_that_are_no_doubles() {
+    let mut structure = after(&[doc! { "a": 1_i64 }]);
+    assert_eq!(structure.take_news(), News::Version);
+    observe(&mut structure, &doc! { "a": (1_i64 << 53) + 1 });
+    assert_eq!(structure.take_news(), News::Learnt);
+    let mut restored = Structure::of_text(&structure.to_text()).unwrap();
+    observe(&mut restored, &doc! { "a": 0.5 });
+    assert_eq!(shape(&restored.column_type()), "{a int64, __rest json}");
 }
