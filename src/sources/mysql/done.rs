@@ -183,6 +183,11 @@ impl Done {
         }
     }
 
+    /// Whether places are files and offsets, because transactions have no names.
+    pub(crate) fn is_by_file(&self) -> bool {
+        matches!(self, Self::MysqlFile { .. })
+    }
+
     /// Where the log goes on in another file, there is nothing before it any more.
     pub(crate) fn rotate(&mut self, to: &BinlogFile) {
         if let Self::MysqlFile { file, again, .. } = self {

@@ -1,5 +1,7 @@
 //! What each event does to the decoder.
 
+use std::cmp::Ordering;
+
 use crate::change::{Change, Edge, EventId, Op, TransactionEdge};
 use crate::offsets::position::BinlogFile;
 use crate::sources::mysql::binlog::control::{Heartbeat, Incident, Rotate};
@@ -114,12 +116,16 @@ impl Decoder {
         if self.group.is_some() {
             return Err(self.order("a rotation", "inside a transaction"));
         }
-        let moved = self.at.name != rotate.file;
+        let to = BinlogFile { name: rotate.file.to_owned(), offset: rotate.offset };
+        let moved = self.at.name != to.name;
         if moved {
-            rotate.file.clone_into(&mut self.at.name);
+            // A place that is not after this one could be acknowledged for none of ours.
+            if self.done.is_by_file() && self.at.compare(&to) != Some(Ordering::Less) {
+                return Err(self.order("a rotation", "to a file that does not come after it"));
+            }
             self.begun = 0;
         }
-        self.at.offset = rotate.offset;
+        self.at = to;
         // The one that begins a connection says where that is, which is known.
         if moved && !event.header.is_artificial() {
             self.done.rotate(&self.at);

@@ -241,10 +241,10 @@ fn the_logs_of_two_servers_are_read_to_their_end() {
     for (log, n_rows, end) in [
         (
             MYSQL,
-            115,
+            116,
             "4df5e6ba-e55c-11f1-805a-02fc00000001:1-109 (binlog.000001:38022 of server u)",
         ),
-        (MARIADB, 108, "0-2-105 (binlog.000001:34538)"),
+        (MARIADB, 109, "0-2-105 (binlog.000001:34538)"),
         (MARIADB_FEATURES, 24, "0-2-27,7-2-1 (binlog.000001:8073)"),
     ] {
         let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
@@ -429,6 +429,7 @@ fn dates_that_are_no_days_do_not_stop_the_stream() {
             "c Int(1) NoSuchDate NoSuchDate NoSuchDate Time(-500000)",
             "c Int(2) NoSuchDate Timestamp(-62135596799999000) TimestampTz(1000000) Time(3020399000000)",
             "c Int(40) Null Null Null Null",
+            "t",
         ],
     );
 }
@@ -493,6 +494,23 @@ fn a_gap_that_the_server_declares_is_a_stop_and_no_progress() {
     let error = decoder.decode(&raw, &Bump::new(), &mut kept).unwrap_err();
     assert!(chain(error).contains("events were lost there (lost)"));
     assert!(kept.progress.is_empty() && kept.rows.is_empty());
+}
+
+#[test]
+fn without_gtids_a_rotation_leads_to_a_later_file() {
+    let rotated = |start: Position, name: &str| {
+        let mut rotation = vec![0, 0, 0, 0, 4, 1, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        rotation.extend(4_u64.to_le_bytes());
+        rotation.extend(name.as_bytes());
+        rotation[9] = u8::try_from(rotation.len()).unwrap();
+        keep(&mut decoder(start), &[rotation]).map_err(chain)
+    };
+    assert_eq!(rotated(file_start(), "binlog.000002").unwrap().progress.len(), 1);
+    for name in ["binlog.000000", "changelog.000002", "binlog"] {
+        let error = rotated(file_start(), name).err().unwrap();
+        assert!(error.contains("a rotation to a file that does not come after it"), "{error}");
+    }
+    assert!(rotated(mysql_start(), "changelog.000002").is_ok(), "GTIDs are in any file");
 }
 
 #[test]
