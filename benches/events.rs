@@ -48,6 +48,7 @@ fn transcoder() -> Transcoder {
         tombstones: true,
         id_header: true,
         context_headers: false,
+        transaction_topic: None,
     };
     let encoder = Encoder::new(options, Arc::new(Topics::default()), Box::new(One));
     let letters = DeadLetters { policy: DeadLetterPolicy::Halt, topic: TopicId(u32::MAX) };

@@ -22,9 +22,11 @@ use tailwater::schema::{
     Column, ColumnType, Shape, SourceField, SourceFieldKind, SourceFieldValue, SourceLayout, Table,
     TableVersion,
 };
+use tailwater::sources::RawBatch;
 use tailwater::sources::mysql::settings::Flavor;
-use tailwater::sources::{Decode, RawBatch};
 use tailwater::value::{Decimal, OwnedValue, Value};
+
+use transcode_rows::Transcoder;
 
 struct One;
 
@@ -137,6 +139,7 @@ fn encode(criterion: &mut Criterion) {
             tombstones: true,
             id_header,
             context_headers: false,
+            transaction_topic: None,
         };
         let mut encoder = Encoder::new(options, Arc::default(), Box::new(One));
         let table = table();
@@ -148,6 +151,7 @@ fn encode(criterion: &mut Criterion) {
             after: Some(&ROW),
             source: &SOURCE,
             id,
+            transaction: None,
             raw: &[],
         };
         let mut batch = RecordBatch::default();
@@ -169,21 +173,27 @@ fn encode(criterion: &mut Criterion) {
 }
 
 fn transcode(criterion: &mut Criterion) {
-    measure(criterion, "postgresql", decode_rows::decoder(), || decode_rows::batch(ROWS));
+    let postgres = || decode_rows::batch(ROWS);
+    measure(criterion, "postgresql", Transcoder::new(decode_rows::decoder()), postgres);
     for (name, flavor) in [("mysql", Flavor::Mysql), ("mariadb", Flavor::Mariadb)] {
-        let decoder = decode_binlog::decoder(flavor);
-        measure(criterion, name, decoder, || decode_binlog::batch(flavor, ROWS));
+        let transcoder = Transcoder::new(decode_binlog::decoder(flavor));
+        measure(criterion, name, transcoder, || decode_binlog::batch(flavor, ROWS));
     }
-    measure(criterion, "mongodb", decode_events::decoder(), || decode_events::batch(ROWS));
+    let mongodb = || decode_events::batch(ROWS);
+    measure(criterion, "mongodb", Transcoder::new(decode_events::decoder()), mongodb);
+    let numbered = Transcoder::with_transactions(decode_rows::decoder());
+    measure(criterion, "postgresql_with_transactions", numbered, postgres);
+    let numbered = Transcoder::with_transactions(decode_binlog::decoder(Flavor::Mysql));
+    let mysql = || decode_binlog::batch(Flavor::Mysql, ROWS);
+    measure(criterion, "mysql_with_transactions", numbered, mysql);
 }
 
 fn measure(
     criterion: &mut Criterion,
     name: &str,
-    decoder: impl Decode + 'static,
+    mut transcoder: Transcoder,
     batch: impl Fn() -> RawBatch,
 ) {
-    let mut transcoder = transcode_rows::Transcoder::new(decoder);
     let mut group = criterion.benchmark_group("transcode an insert to avro_with_id");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.bench_function(name, |bencher| {

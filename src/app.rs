@@ -141,6 +141,7 @@ impl App {
                 config.snapshot.clone(),
                 config.pipeline.clone(),
                 config.topic_prefix.clone(),
+                config.delivery.transaction_topic.is_some(),
             )),
         };
         let registry = match &config.format {
@@ -228,6 +229,7 @@ impl Parts for App {
             tombstones: self.config.delivery.tombstones,
             id_header: self.config.delivery.id_header,
             context_headers: self.config.delivery.context_headers,
+            transaction_topic: self.config.delivery.transaction_topic.clone(),
         };
         let dead_letters = DeadLetters {
             policy: self.config.dead_letter.conversion,

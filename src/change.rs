@@ -53,6 +53,9 @@ pub struct Change<'a> {
     /// Values of the `source` block's slots.
     pub source: &'a [Value<'a>],
     pub id: EventId<'a>,
+    /// Its transaction, for the `transaction` block; `None` where Debezium knows of none: in
+    /// snapshots, and in transactions whose begin it does not see.
+    pub transaction: Option<TransactionName<'a>>,
     /// The wire bytes of the row, for a dead letter.
     pub raw: &'a [u8],
 }
@@ -82,6 +85,67 @@ pub struct EventId<'a> {
     pub transaction: &'a str,
     /// Counts every row change of the transaction before filters, from 0.
     pub ordinal: u64,
+}
+
+/// What Debezium calls a transaction. In parts, so that a source that nobody asks for it writes
+/// no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionName<'a> {
+    /// A GTID of MySQL or MariaDB.
+    Gtid(&'a str),
+    /// MySQL's where there are no GTIDs: `file=<file>,pos=<pos>`, where its BEGIN stands.
+    Place { file: &'a str, pos: u64 },
+    /// PostgreSQL's, `<xid>:<lsn>`: of the message at hand, and so another one for each row.
+    XidAt { xid: u32, lsn: u64 },
+    /// MongoDB's, `<lsid>:<txnNumber>`.
+    Session { lsid: &'a str, number: i64 },
+}
+
+impl TransactionName<'_> {
+    /// Puts the text in place of what `out` has.
+    pub fn write(self, out: &mut String) {
+        let mut digits = itoa::Buffer::new();
+        out.clear();
+        match self {
+            Self::Gtid(gtid) => out.push_str(gtid),
+            // `BinlogOffsetContext.NON_GTID_TRANSACTION_ID_FORMAT`
+            Self::Place { file, pos } => {
+                out.push_str("file=");
+                out.push_str(file);
+                out.push_str(",pos=");
+                out.push_str(digits.format(pos));
+            }
+            // `PostgresTransactionMonitor.adjustTxId`
+            Self::XidAt { xid, lsn } => {
+                out.push_str(digits.format(xid));
+                out.push(':');
+                out.push_str(digits.format(lsn.cast_signed()));
+            }
+            // `MongoDbEventMetadataProvider.getTransactionId`
+            Self::Session { lsid, number } => {
+                out.push_str(lsid);
+                out.push(':');
+                out.push_str(digits.format(number));
+            }
+        }
+    }
+}
+
+/// A transaction begins or ends, for the topic of transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionEdge<'a> {
+    pub edge: Edge,
+    pub name: TransactionName<'a>,
+    /// Milliseconds since 1970, by the source.
+    pub ts_ms: i64,
+    /// As in [`EventId`].
+    pub id: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Begin,
+    End,
 }
 
 /// A statement that changed definitions.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tailwater::change::{Before, Change, EventId, Op};
+use tailwater::change::{Before, Change, Edge, EventId, Op, TransactionEdge, TransactionName};
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use tailwater::record::RecordBatch;
 use tailwater::schema::registry::RegistryError;
@@ -70,6 +70,7 @@ fn options(format: Format) -> EncodeOptions {
         tombstones: true,
         id_header: true,
         context_headers: true,
+        transaction_topic: Some("transaction".to_owned()),
     }
 }
 
@@ -108,6 +109,7 @@ fn check(format: Format) {
     let mut batch = RecordBatch::default();
     let id = EventId { transaction: "7240110233/1/0-103E9F70", ordinal: 17 };
     let source = [Value::Null, Value::Int(7)];
+    let name = TransactionName::XidAt { xid: 777, lsn: 290_554_384 };
     let create = Change {
         table: &table,
         op: Op::Create,
@@ -115,6 +117,7 @@ fn check(format: Format) {
         after: Some(&row),
         source: &source,
         id,
+        transaction: Some(name),
         raw: &[],
     };
     let moved = Change { op: Op::Update, before: Some(Before::Whole(&old)), ..create };
@@ -124,9 +127,12 @@ fn check(format: Format) {
         batch.data.clear();
         batch.records.clear();
         batch.headers.clear();
+        let edge = |edge| TransactionEdge { edge, name, ts_ms: 1, id: id.transaction };
+        encoder.encode_transaction(&edge(Edge::Begin), batch).unwrap();
         for change in [&create, &moved, &delete] {
             encoder.encode(change, 1_795_179_844_034_652_816, batch).unwrap();
         }
+        encoder.encode_transaction(&edge(Edge::End), batch).unwrap();
     };
     encode(&mut batch);
     let info = allocation_counter::measure(|| {
@@ -134,8 +140,8 @@ fn check(format: Format) {
             encode(&mut batch);
         }
     });
-    assert_eq!(info.count_total, 0, "allocations in 600 records");
-    assert_eq!(batch.records.len(), 6);
+    assert_eq!(info.count_total, 0, "allocations in 800 records");
+    assert_eq!(batch.records.len(), 8);
 }
 
 #[test]

@@ -11,6 +11,16 @@ fn a_row_is_transcoded_without_allocating() {
 }
 
 #[test]
+fn a_row_that_is_numbered_in_its_transaction_is_transcoded_without_allocating() {
+    use transcode_rows::Transcoder;
+    measure((Transcoder::with_transactions(decode_rows::decoder()), 2), decode_rows::batch);
+    for flavor in [Flavor::Mysql, Flavor::Mariadb] {
+        let numbered = Transcoder::with_transactions(decode_binlog::decoder(flavor));
+        measure((numbered, 2), |n| decode_binlog::batch(flavor, n));
+    }
+}
+
+#[test]
 fn a_row_of_a_binlog_is_transcoded_without_allocating() {
     for flavor in [Flavor::Mysql, Flavor::Mariadb] {
         check(decode_binlog::decoder(flavor), |n| decode_binlog::batch(flavor, n));
@@ -23,9 +33,15 @@ fn a_change_event_of_mongodb_is_transcoded_without_allocating() {
 }
 
 fn check(decoder: impl Decode + 'static, batch: impl Fn(usize) -> RawBatch) {
-    let mut transcoder = transcode_rows::Transcoder::new(decoder);
+    measure((transcode_rows::Transcoder::new(decoder), 0), batch);
+}
+
+fn measure(
+    (mut transcoder, n_edges): (transcode_rows::Transcoder, usize),
+    batch: impl Fn(usize) -> RawBatch,
+) {
     for _ in 0..3 {
-        assert_eq!(transcoder.transcode(&batch(1001)), 1001);
+        assert_eq!(transcoder.transcode(&batch(1001)), 1001 + n_edges);
     }
     let [one, many] = [batch(1), batch(1001)].map(|raw| {
         let measured = allocation_counter::measure(|| {

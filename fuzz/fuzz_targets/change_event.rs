@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bumpalo::Bump;
 use libfuzzer_sys::fuzz_target;
-use tailwater::change::{Change, Progress};
+use tailwater::change::{Change, Progress, TransactionEdge};
 use tailwater::config::{DocumentForm, FieldsConfig, TableFilter};
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use tailwater::record::RecordBatch;
@@ -73,6 +73,7 @@ fn decoder(has_rules: bool, is_sharded: bool, is_structured: bool) -> Decoder {
         schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 2_000,
+        transaction_metadata: true,
     };
     Decoder::new(config).expect("no rule is malformed")
 }
@@ -182,6 +183,7 @@ impl Handler {
             tombstones: true,
             id_header: true,
             context_headers: false,
+            transaction_topic: Some("transaction".to_owned()),
         };
         let encoder = Encoder::new(options, Arc::default(), Box::new(One));
         Self { encoder, out: RecordBatch::default() }
@@ -191,6 +193,12 @@ impl Handler {
 impl ChangeHandler for Handler {
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
         let encoded = self.encoder.encode(change, 1_795_179_844_034_652_816, &mut self.out);
+        assert!(encoded.is_ok(), "{encoded:?}");
+        Ok(())
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let encoded = self.encoder.encode_transaction(edge, &mut self.out);
         assert!(encoded.is_ok(), "{encoded:?}");
         Ok(())
     }

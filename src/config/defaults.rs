@@ -59,6 +59,8 @@ pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const MEMORY_BYTES: u64 = 12 << 20;
 pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(600);
+/// Debezium's `topic.transaction`.
+pub(super) const TRANSACTION_TOPIC: &str = "transaction";
 
 pub(super) const ADMIN_LISTEN: &str = "127.0.0.1:8085";
 

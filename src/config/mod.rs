@@ -341,7 +341,7 @@ pub struct DeliveryConfig {
     pub tombstones: bool,
     /// A checkpoint is written at most this often while records flow.
     pub checkpoint_interval: Duration,
-    /// How long a stop may take to finish what is in flight.
+    /// How long a stop may take as a whole.
     pub drain_timeout: Duration,
     /// Memory of the rows between socket and sink, all queues together.
     pub memory_bytes: u32,
@@ -351,4 +351,7 @@ pub struct DeliveryConfig {
     pub id_header: bool,
     /// Debezium's `__debezium.context.…` headers on every record.
     pub context_headers: bool,
+    /// Debezium's transaction metadata: what the topic of begins and ends is called below the
+    /// prefix. `None` without.
+    pub transaction_topic: Option<String>,
 }

@@ -630,8 +630,9 @@ pub(super) struct Delivery {
     /// A checkpoint is written at most this often while records flow. Longer: fewer writes, more
     /// duplicates after a crash. 10ms to 1h. Default: 1s.
     pub(super) checkpoint_interval: Option<Span>,
-    /// How long a stop (SIGTERM) may take to finish what is in flight; keep it below the time
-    /// after which the supervisor kills. 0s to 168h. Default: 30s.
+    /// How long a stop (SIGTERM) may take as a whole, goodbyes included: what is in flight is
+    /// finished within it, or sent again by the next start. Keep it below the time after which the
+    /// supervisor kills. 0s to 168h. Default: 30s.
     pub(super) drain_timeout: Option<Span>,
     /// Memory of the rows between socket and sink, all queues together, by an estimate from their
     /// number and size. A full budget stops the reading, nothing else. 1MiB to 2GiB.
@@ -646,6 +647,12 @@ pub(super) struct Delivery {
     /// The headers `__debezium.context.connectorName`, `…connectorLogicalName` and `…taskId` on
     /// every record, for consumers that look at them. Default: false.
     pub(super) context_headers: Option<bool>,
+    /// Debezium's transaction metadata: a record when a transaction begins and one when it ends, and
+    /// in every envelope which event of its transaction it is. Default: false.
+    pub(super) transaction_metadata: Option<bool>,
+    /// What the topic of begins and ends is called below `topic_prefix`, without the dot between.
+    /// Default: `transaction`.
+    pub(super) transaction_topic: Option<String>,
 }
 
 /// Health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) over HTTP, read-only and

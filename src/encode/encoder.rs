@@ -10,7 +10,8 @@ use super::plan::{Plan, topic_role};
 use super::records::{Draft, Times};
 use super::schema_changes::SchemaChangePlan;
 use super::topics::topic_name;
-use crate::change::{Change, SchemaChange};
+use super::transactions::Transactions;
+use crate::change::{Change, SchemaChange, TransactionEdge};
 use crate::config::ValueModes;
 use crate::disposition::{Diagnose, Disposition};
 use crate::record::{RecordBatch, TopicId, Topics};
@@ -30,6 +31,9 @@ pub struct EncodeOptions {
     /// Debezium's `__debezium.context.*` headers on every record: the connector's logical name,
     /// its task and its kind. They say the same on every record and cost the producer on each.
     pub context_headers: bool,
+    /// Where begins and ends of transactions go, below the prefix. `None`: nowhere, and envelopes
+    /// have none of their own either.
+    pub transaction_topic: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,8 @@ pub struct Encoder {
     context: Vec<(&'static str, Vec<u8>)>,
     /// Made for the first schema change.
     schema_changes: Option<SchemaChangePlan>,
+    /// Where they are asked for.
+    transactions: Option<Transactions>,
     times: Times,
     /// Whose topic it is: two tables in one topic would mix their keys.
     owners: HashMap<TopicId, Vec<String>>,
@@ -115,13 +121,23 @@ pub struct Encoder {
 /// `Topic.MAX_NAME_LENGTH` of Kafka's clients.
 const TOPIC_NAME_MAX: usize = 249;
 
+/// Who owns the topic of transactions, in messages.
+const TRANSACTIONS: &str = "transaction metadata";
+
 impl Encoder {
     #[must_use]
     pub fn new(options: EncodeOptions, topics: Arc<Topics>, ids: Box<dyn SchemaIds>) -> Self {
         let context = context_headers(&options);
-        let (plans, owners) = (Vec::new(), HashMap::new());
+        let (plans, mut owners) = (Vec::new(), HashMap::new());
         let (times, schema_changes) = (Times::default(), None);
-        Self { options, topics, ids, plans, context, schema_changes, times, owners }
+        let transactions = options.transaction_topic.as_ref().map(|topic| {
+            let topic = topic_name(&options.topic_prefix, std::slice::from_ref(topic));
+            Transactions::new(topic, &topics)
+        });
+        if let Some(transactions) = &transactions {
+            owners.insert(transactions.topic(), vec![TRANSACTIONS.to_owned()]);
+        }
+        Self { options, topics, ids, plans, context, schema_changes, transactions, times, owners }
     }
 
     /// Appends the records of one change (none, one, or up to three when its key changed).
@@ -141,6 +157,10 @@ impl Encoder {
             Format::Avro => self.times.set::<AvroFormat>(now_ns),
             Format::Json { .. } => self.times.set::<JsonFormat>(now_ns),
         }
+        let transaction = match (&mut self.transactions, change.transaction) {
+            (Some(transactions), Some(name)) => Some(transactions.membership(name, change.table)),
+            (Some(_) | None, _) => None,
+        };
         let (data, headers, records) = (out.data.len(), out.headers.len(), out.records.len());
         let mut draft = Draft {
             plan,
@@ -148,6 +168,7 @@ impl Encoder {
             context: &self.context,
             change,
             times: &self.times,
+            transaction,
             out: &mut *out,
             part: 0,
         };
@@ -156,6 +177,9 @@ impl Encoder {
             Format::Json { .. } => draft.write::<JsonFormat>(),
         };
         if written.is_err() {
+            if let Some(transaction) = draft.transaction {
+                transaction.take_back();
+            }
             out.data.truncate(data);
             out.headers.truncate(headers);
             out.records.truncate(records);
@@ -179,6 +203,19 @@ impl Encoder {
         };
         let plan = self.schema_changes.insert(plan);
         plan.write(change, now_ns, (&self.options, &self.context), out)
+    }
+
+    /// Appends the record of a transaction's begin or end, where they are asked for.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_transaction(
+        &mut self,
+        edge: &TransactionEdge<'_>,
+        out: &mut RecordBatch,
+    ) -> Result<(), EncodeError> {
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        transactions.write(edge, &mut *self.ids, (&self.options, &self.context), out)
     }
 
     /// The index of the table version's plan, which is there afterwards.

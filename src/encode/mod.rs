@@ -24,6 +24,7 @@ mod schema_changes;
 mod stand_in;
 mod string_map;
 pub mod topics;
+mod transactions;
 
 pub use encoder::{EncodeError, EncodeOptions, Encoder, Format};
 pub use plan::{Description, describe};

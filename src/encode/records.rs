@@ -16,6 +16,7 @@ use super::encoder::{EncodeError, EncodeOptions};
 use super::json::{Json, JsonFormat};
 use super::plan::{Frame, KeyPlan, Plan};
 use super::row::{Image, Misfit, RowPlan};
+use super::transactions::{Membership, write_block};
 use crate::change::{Before, Change, Op, Row};
 use crate::record::{Header, Record, RecordBatch};
 use crate::schema::Shape;
@@ -38,6 +39,7 @@ pub(crate) struct Draft<'a, 'c> {
     pub(crate) context: &'a [(&'static str, Vec<u8>)],
     pub(crate) change: &'a Change<'c>,
     pub(crate) times: &'a Times,
+    pub(crate) transaction: Option<Membership<'a>>,
     pub(crate) out: &'a mut RecordBatch,
     /// Counts the records of this change.
     pub(crate) part: u32,
@@ -198,6 +200,7 @@ impl<'c> Draft<'_, 'c> {
         op: Op,
     ) -> Result<Range<u32>, EncodeError> {
         let (plan, slots, times) = (self.plan, self.change.source, self.times);
+        let block = self.transaction.as_mut().map(Membership::next);
         self.framed::<F>(&plan.value_frame, |out| {
             out.glue(b"{\"before\":");
             write_row(&plan.row, before, Image::Before, out)?;
@@ -206,7 +209,7 @@ impl<'c> Draft<'_, 'c> {
             out.glue(b",\"source\":");
             plan.source.write(slots, out)?;
             out.glue(b",\"transaction\":");
-            out.none(Nullability::NullFirst);
+            write_block(block, out);
             out.glue(b",\"op\":");
             out.ascii(op.code().as_bytes());
             out.raw(&times.bytes);
@@ -218,6 +221,7 @@ impl<'c> Draft<'_, 'c> {
     /// `MessageValue`: the envelope of a logical message.
     fn message<F: WireFormat>(&mut self, message: Row<'_>) -> Result<Range<u32>, EncodeError> {
         let (plan, slots, now_ns) = (self.plan, self.change.source, self.times.now_ns);
+        let block = self.transaction.as_mut().map(Membership::next);
         self.framed::<F>(&plan.value_frame, |out| {
             out.glue(b"{\"op\":");
             out.ascii(Op::Message.code().as_bytes());
@@ -225,7 +229,7 @@ impl<'c> Draft<'_, 'c> {
             out.glue(b",\"source\":");
             plan.source.write(slots, out)?;
             out.glue(b",\"transaction\":");
-            out.none(Nullability::NullFirst);
+            write_block(block, out);
             out.glue(b",\"message\":");
             plan.row.write(message, Image::After, out)?;
             out.glue(b"}");
@@ -241,6 +245,7 @@ impl<'c> Draft<'_, 'c> {
     ) -> Result<Range<u32>, EncodeError> {
         let (plan, slots, now_ns, op) =
             (self.plan, self.change.source, self.times.now_ns, self.change.op);
+        let block = self.transaction.as_mut().map(Membership::next);
         self.framed::<F>(&plan.value_frame, |out| {
             plan.row.write_documents(before, after, out)?;
             out.glue(b",\"source\":");
@@ -250,7 +255,7 @@ impl<'c> Draft<'_, 'c> {
             out.ascii(op.code().as_bytes());
             write_time(b",\"ts_ms\":", now_ns / 1_000_000, out);
             out.glue(b",\"transaction\":");
-            out.none(Nullability::NullFirst);
+            write_block(block, out);
             out.glue(b"}");
             Ok(())
         })

@@ -8,6 +8,7 @@ use super::avro::{
 };
 use super::connect::{ConnectSchema, Field, Kind, Literal};
 use super::names::NameAdjustment;
+use super::transaction::block_schema;
 use super::{ColumnType, Shape, SourceFieldKind, SourceLayout, StructField, Table};
 use crate::config::{
     BigintUnsignedMode, BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValueModes,
@@ -66,7 +67,7 @@ fn rows(table: &Table, prefix: &str, fields: Vec<Field>) -> RecordSchemas {
         Field::new("before", row.clone()),
         Field::new("after", row),
         Field::new("source", source_schema(&table.source)),
-        Field::new("transaction", transaction_schema()),
+        Field::new("transaction", block_schema()),
         Field::new("op", ConnectSchema::new(Kind::String)),
         Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
         Field::new("ts_us", ConnectSchema::new(Kind::Int64).optional()),
@@ -88,7 +89,7 @@ fn messages(table: &Table, fields: Vec<Field>) -> RecordSchemas {
         Field::new("op", ConnectSchema::new(Kind::String)),
         Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
         Field::new("source", source_schema(&table.source)),
-        Field::new("transaction", transaction_schema()),
+        Field::new("transaction", block_schema()),
         Field::new("message", record("Message", fields)),
     ];
     RecordSchemas { key: Some(key), value: record("MessageValue", value) }
@@ -116,7 +117,7 @@ fn documents(
         Field::new("source", source_schema(&table.source)),
         Field::new("op", ConnectSchema::new(Kind::String).optional()),
         Field::new("ts_ms", ConnectSchema::new(Kind::Int64).optional()),
-        Field::new("transaction", transaction_schema()),
+        Field::new("transaction", block_schema()),
     ];
     let value = ConnectSchema::record(format!("{prefix}.Envelope"), envelope);
     RecordSchemas { key: Some(key), value }
@@ -140,15 +141,6 @@ pub(super) fn source_schema(layout: &SourceLayout) -> ConnectSchema {
         Field::new(field.name, schema)
     });
     ConnectSchema::record(layout.name.as_str(), fields.collect()).versioned(1)
-}
-
-fn transaction_schema() -> ConnectSchema {
-    let fields = vec![
-        Field::new("id", ConnectSchema::new(Kind::String)),
-        Field::new("total_order", ConnectSchema::new(Kind::Int64)),
-        Field::new("data_collection_order", ConnectSchema::new(Kind::Int64)),
-    ];
-    ConnectSchema::record("event.block", fields).versioned(1).optional()
 }
 
 /// The schema of a column of this type, required and without default.

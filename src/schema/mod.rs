@@ -14,6 +14,7 @@ pub mod json_schema;
 pub mod names;
 pub mod registry;
 pub mod schema_change;
+pub mod transaction;
 
 use std::sync::Arc;
 

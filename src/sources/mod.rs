@@ -12,6 +12,7 @@ pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 mod progress;
+mod readers;
 
 mod net;
 mod snapshot_marks;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{Change, Progress, SchemaChange};
+use crate::change::{Change, Progress, SchemaChange, TransactionEdge};
 use crate::disposition::Diagnose;
 use crate::offsets::{Checkpoint, SourceAck};
 use crate::schema::history::SchemaHistory;
@@ -144,6 +145,15 @@ pub trait ChangeHandler {
     /// # Errors
     /// When it cannot be encoded.
     fn schema_change(&mut self, _: &SchemaChange<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// A transaction begins or ends here: before its first change, and before the progress that
+    /// its end is. Each that is handed on again says so again.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn transaction(&mut self, _: &TransactionEdge<'_>) -> Result<(), BoxError> {
         Ok(())
     }
 

@@ -55,6 +55,7 @@ fn encode(format: Format, change: &Change<'_>) -> Result<(RecordBatch, Registry)
         tombstones: true,
         id_header: false,
         context_headers: false,
+        transaction_topic: None,
     };
     let mut encoder =
         Encoder::new(options, Arc::new(Topics::default()), Box::new(registry.clone()));
@@ -76,6 +77,7 @@ fn check(op: Op, before: Option<&Row<'_>>, after: Option<&Row<'_>>, images: &Jso
         after: after.map(|row| &row[..]),
         source: &[],
         id: EventId { transaction: "t", ordinal: 0 },
+        transaction: None,
         raw: &[],
     };
     let mut expected = images.clone();
@@ -163,7 +165,16 @@ fn what_documents_have_no_place_for_is_refused() {
     let row = [ID, Value::Null, Value::Null];
     let id = EventId { transaction: "t", ordinal: 0 };
     let change = |op, before, after| {
-        let change = Change { table: &table, op, before, after, source: &[], id, raw: &[] };
+        let change = Change {
+            table: &table,
+            op,
+            before,
+            after,
+            source: &[],
+            id,
+            transaction: None,
+            raw: &[],
+        };
         encode(Format::Avro, &change).err().map(|error| error.to_string())
     };
     assert!(change(Op::Truncate, None, None).unwrap().contains("operation t of shop.orders"));

@@ -19,4 +19,5 @@ mod structured;
 mod tables;
 #[path = "../support/told.rs"]
 mod told;
+mod transactions;
 mod values;

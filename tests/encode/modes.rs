@@ -39,8 +39,16 @@ fn encode(
     let row = [Value::Int(1), value];
     let id = EventId { transaction: "t", ordinal: 0 };
     let op = Op::Create;
-    let change =
-        Change { table: &table, op, before: None, after: Some(&row), source: &[], id, raw: &[] };
+    let change = Change {
+        table: &table,
+        op,
+        before: None,
+        after: Some(&row),
+        source: &[],
+        id,
+        transaction: None,
+        raw: &[],
+    };
     let registry = Registry::default();
     let record = |format| {
         let options = EncodeOptions {
@@ -51,6 +59,7 @@ fn encode(
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let mut batch = RecordBatch::default();
         let mut encoder = Encoder::new(options, Arc::default(), Box::new(registry.clone()));

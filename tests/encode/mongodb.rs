@@ -61,6 +61,7 @@ impl Run {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let golden = Golden::read(Source::Mongodb, config);
         let mut topics: BTreeMap<String, (Vec<usize>, usize)> = BTreeMap::new();
@@ -132,6 +133,7 @@ impl Run {
             schemas: Default::default(),
             snapshot: Some(SnapshotFacts { collections, position, read_at_us: 0, includes: None }),
             split_bytes_max: 64 << 20,
+            transaction_metadata: false,
         };
         Decoder::new(config).unwrap()
     }

@@ -67,6 +67,7 @@ fn decoder() -> Decoder {
         schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 64 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }

@@ -39,6 +39,7 @@ fn options(prefix: &str) -> EncodeOptions {
         tombstones: true,
         id_header: false,
         context_headers: false,
+        transaction_topic: None,
     }
 }
 

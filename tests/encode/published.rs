@@ -57,6 +57,7 @@ impl Run {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let encoder = Encoder::new(options, Arc::clone(&topics), Box::new(registry.clone()));
         Self {
@@ -247,7 +248,7 @@ fn change<'a>(
         (_, false) => row(&envelope["after"]),
     };
     let id = EventId { transaction: "t", ordinal: 0 };
-    Change { table, op, before, after, source: &[], id, raw: &[] }
+    Change { table, op, before, after, source: &[], id, transaction: None, raw: &[] }
 }
 
 /// The columns of the replica identity, the others absent. Of `t_index` its key too: the zero that

@@ -26,6 +26,7 @@ fn options(format: Format) -> EncodeOptions {
         tombstones: true,
         id_header: false,
         context_headers: false,
+        transaction_topic: None,
     }
 }
 
@@ -69,7 +70,7 @@ fn change<'a>(
     after: Option<Row<'a>>,
 ) -> Change<'a> {
     let id = EventId { transaction: "sys/1/0-1A", ordinal: 7 };
-    Change { table, op, before, after, source: &[Value::Null], id, raw: &[] }
+    Change { table, op, before, after, source: &[Value::Null], id, transaction: None, raw: &[] }
 }
 
 fn encode(options: EncodeOptions, change: &Change<'_>) -> Result<RecordBatch, EncodeError> {
@@ -416,6 +417,7 @@ fn two_tables_never_share_a_topic() {
             after: Some(&row),
             source: &[Value::Text("false")],
             id: EventId { transaction: "t", ordinal: 0 },
+            transaction: None,
             raw: &[],
         };
         encoder.encode(&change, 0, &mut RecordBatch::default())

@@ -211,14 +211,23 @@ fn check(columns: &[(ColumnType, bool, Owned)], format: Format) {
         tombstones: true,
         id_header: false,
         context_headers: false,
+        transaction_topic: None,
     };
     let mut encoder = Encoder::new(options, Arc::default(), Box::new(registry.clone()));
     let arena = Bump::new();
     let row: Vec<Value<'_>> = columns.iter().map(|(_, _, value)| value.value(&arena)).collect();
     let id = EventId { transaction: "t", ordinal: 0 };
     let op = Op::Create;
-    let change =
-        Change { table: &table, op, before: None, after: Some(&row), source: &[], id, raw: &[] };
+    let change = Change {
+        table: &table,
+        op,
+        before: None,
+        after: Some(&row),
+        source: &[],
+        id,
+        transaction: None,
+        raw: &[],
+    };
     let mut batch = RecordBatch::default();
     encoder.encode(&change, 0, &mut batch).unwrap();
     let read = |bytes: &[u8]| match format {

@@ -75,6 +75,7 @@ impl Road {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
             connector: "mongodb",
             values: ValueModes::default(),
         };
@@ -120,6 +121,7 @@ fn decoder(schemas: SchemaHistory) -> Decoder {
         schemas,
         snapshot: None,
         split_bytes_max: 1 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).unwrap()
 }

@@ -22,6 +22,7 @@ mod secrets;
 mod servers;
 mod snapshot;
 mod test_decoding;
+mod transactions;
 mod types;
 mod until;
 mod workload;

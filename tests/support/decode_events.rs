@@ -22,6 +22,7 @@ pub(crate) fn decoder() -> Decoder {
         schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 64 << 20,
+        transaction_metadata: false,
     };
     Decoder::new(config).expect("no rule is malformed")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use tailwater::change::{Change, Progress};
+use tailwater::change::{Change, Progress, TransactionEdge};
 use tailwater::encode::{EncodeOptions, Encoder, Format, SchemaIds};
 use tailwater::record::{Boundary, RecordBatch};
 use tailwater::schema::registry::RegistryError;
@@ -26,6 +26,15 @@ pub(crate) struct Transcoder {
 
 impl Transcoder {
     pub(crate) fn new(decoder: impl Decode + 'static) -> Self {
+        Self::to_topics(decoder, None)
+    }
+
+    /// With transaction metadata.
+    pub(crate) fn with_transactions(decoder: impl Decode + 'static) -> Self {
+        Self::to_topics(decoder, Some("transaction".to_owned()))
+    }
+
+    fn to_topics(decoder: impl Decode + 'static, transaction_topic: Option<String>) -> Self {
         let options = EncodeOptions {
             connector: "postgresql",
             topic_prefix: "shop".to_owned(),
@@ -34,6 +43,7 @@ impl Transcoder {
             tombstones: true,
             id_header: true,
             context_headers: false,
+            transaction_topic,
         };
         Self {
             decoder: Box::new(decoder),
@@ -64,6 +74,11 @@ struct Handler<'h> {
 impl ChangeHandler for Handler<'_> {
     fn change(&mut self, change: &Change<'_>) -> Result<(), BoxError> {
         let encoded = self.encoder.encode(change, 1_795_179_844_034_652_816, self.out);
+        encoded.map_err(|error| Box::new(error) as BoxError)
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let encoded = self.encoder.encode_transaction(edge, self.out);
         encoded.map_err(|error| Box::new(error) as BoxError)
     }
 

@@ -10,6 +10,7 @@ use crate::config::*;
 use crate::disposition::Diagnose;
 
 mod mongodb;
+mod transactions;
 
 /// Environment and files of a test.
 #[derive(Default)]

@@ -43,7 +43,9 @@ pub(super) fn resolve(
     let dead_letter =
         rest::dead_letter(&mut checks, &names, written.dead_letter.unwrap_or_default(), &sink);
     let snapshot = rest::snapshot(&mut checks, written.snapshot.unwrap_or_default());
-    let delivery = rest::delivery(&mut checks, written.delivery.unwrap_or_default());
+    let delivery = rest::delivery(&mut checks, written.delivery.unwrap_or_default(), |topic| {
+        format!("{}.{topic}", names.prefix) == dead_letter.topic
+    });
     let admin = rest::admin(&mut checks, written.admin.unwrap_or_default());
     let (findings, warnings) = checks.finish();
     if !findings.is_empty() {

@@ -75,7 +75,14 @@ pub(super) fn dead_letter(
     }
 }
 
-pub(super) fn delivery(checks: &mut Checks<'_>, written: written::Delivery) -> DeliveryConfig {
+/// `is_taken` says whether a topic of this name below the prefix is for something else.
+pub(super) fn delivery(
+    checks: &mut Checks<'_>,
+    written: written::Delivery,
+    is_taken: impl Fn(&str) -> bool,
+) -> DeliveryConfig {
+    let wanted = written.transaction_metadata.unwrap_or(false);
+    let topic = transaction_topic(checks, wanted, written.transaction_topic, is_taken);
     DeliveryConfig {
         tombstones: written.tombstones.unwrap_or(true),
         checkpoint_interval: checks.duration(
@@ -104,7 +111,28 @@ pub(super) fn delivery(checks: &mut Checks<'_>, written: written::Delivery) -> D
         ),
         id_header: written.id_header.unwrap_or(true),
         context_headers: written.context_headers.unwrap_or(false),
+        transaction_topic: topic,
     }
+}
+
+fn transaction_topic(
+    checks: &mut Checks<'_>,
+    wanted: bool,
+    written: Option<String>,
+    is_taken: impl Fn(&str) -> bool,
+) -> Option<String> {
+    const PATH: &[&str] = &["delivery", "transaction_topic"];
+    match &written {
+        Some(_) if !wanted => {
+            checks.refuse(PATH, "without `transaction_metadata: true` there is no such topic");
+        }
+        Some(topic) if is_taken(topic) => {
+            checks.refuse(PATH, "the dead letters have this topic; name another one");
+        }
+        Some(topic) => checks.name(PATH, topic),
+        None => {}
+    }
+    wanted.then(|| written.unwrap_or_else(|| defaults::TRANSACTION_TOPIC.to_owned()))
 }
 
 pub(super) fn admin(checks: &mut Checks<'_>, written: written::Admin) -> Option<SocketAddr> {

@@ -11,14 +11,16 @@
 //!   counts the operations in it; both are read out of the token, so that an event has the same name
 //!   however often and from wherever it is read. In a sharded cluster two shards may write at the
 //!   same cluster time, and there the whole token is the name.
+//! * **Transactions.** Where their begins and ends are asked for, a restart is exact behind a whole
+//!   one only.
 //! * **What makes no record.** Whatever changes no document: `drop`, `rename`, `invalidate` and
 //!   the events of newer servers about collections and indexes. Debezium leaves them out too; the
-//!   log tells of them.
+//!   log tells of them (`notice`).
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
-use crate::change::{Before, Change, EventId, Op, Progress};
+use crate::change::{Before, Change, EventId, Op, Progress, TransactionName};
 use crate::config::{DocumentForm, FieldsConfig, TableFilter};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
 use crate::schema::history::SchemaHistory;
@@ -29,11 +31,13 @@ use crate::sources::mongodb::event::{Event, EventError, Message, Operation};
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::FieldRules;
 use crate::sources::mongodb::namespace::Namespace;
+use crate::sources::mongodb::notice::Notice;
 use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::snapshot_rows::{Context, SnapshotRows};
 use crate::sources::mongodb::source_block::{Place, SourceConstants, Transaction, marker, slots};
 use crate::sources::mongodb::split::{Split, SplitError};
 use crate::sources::mongodb::token;
+use crate::sources::mongodb::transactions::Transactions;
 use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
 use crate::value::Value;
 
@@ -54,6 +58,8 @@ pub struct DecoderConfig {
     pub snapshot: Option<SnapshotFacts>,
     /// Fragments of one split event together, at most; beyond it is a loud stop.
     pub split_bytes_max: usize,
+    /// Tell of the begins and ends of transactions.
+    pub transaction_metadata: bool,
 }
 
 /// Who wrote the oplog.
@@ -85,6 +91,7 @@ pub struct Decoder {
     split: Split,
     snapshot: Option<SnapshotRows>,
     includes: Option<u64>,
+    transactions: Transactions,
     /// The last position told, for messages.
     after: Option<MongodbPosition>,
 }
@@ -115,6 +122,7 @@ impl Decoder {
             collections,
             split: Split::new(config.split_bytes_max),
             includes,
+            transactions: Transactions::new(config.transaction_metadata),
             after: None,
         })
     }
@@ -157,26 +165,57 @@ impl Decoder {
         if self.collections.are_records() {
             self.foresee(raw, arena, out)?;
         }
-        let mut reached = None;
+        // The last places to start again from: behind it, and behind the last message.
+        let (mut reached, mut previous, mut told) = (None, None, None);
         for range in &raw.messages {
             let message = message(raw, range)?;
             let parsed = Message::parse(message).map_err(|source| self.malformed(source))?;
             let token = match &parsed {
-                Message::Token(token) => *token,
+                Message::Token(token) => {
+                    self.idle(*token, out)?;
+                    *token
+                }
                 Message::Event(event) => {
                     self.event(event, message, arena, out)?;
                     event.token().map_err(|source| self.malformed(source))?
                 }
             };
+            if self.transactions.take_ended() {
+                reached = previous.or(reached);
+                if reached.is_none() {
+                    told = self.transactions.take_last();
+                }
+            }
             if !self.split.is_open() {
-                reached = Some(token);
+                previous = Some(token);
+                if !self.transactions.is_open() {
+                    reached = previous;
+                }
             }
         }
-        if let Some(token) = reached {
+        let last = previous.filter(|_| self.transactions.is_open());
+        if let Some(token) = last {
             let position = self.position(token)?;
+            self.transactions.keep_last(position);
+        }
+        let position = match reached {
+            Some(token) => Some(self.position(token)?),
+            None => told,
+        };
+        if let Some(position) = position {
             self.after = Some(position.clone());
             let schemas = self.collections.history().clone();
             out.progress(Progress::Stream(Position::Mongodb(position), schemas));
+        }
+        Ok(())
+    }
+
+    /// Nothing more is to come up to this token, so the transaction before it is whole.
+    fn idle(&mut self, token: Document<'_>, out: &mut dyn ChangeHandler) -> Result<(), BoxError> {
+        if self.transactions.is_open()
+            && let Some(cluster_time) = self.position(token)?.cluster_time
+        {
+            self.transactions.reach(cluster_time, out)?;
         }
         Ok(())
     }
@@ -219,12 +258,7 @@ impl Decoder {
             Operation::Update | Operation::Replace => Op::Update,
             Operation::Delete => Op::Delete,
             Operation::Structure => {
-                tracing::info!(
-                    operation = event.operation,
-                    database = event.database,
-                    collection = event.collection,
-                    "the structure of the database changed; this makes no record"
-                );
+                Notice::of(event, &self.collections).tell(event);
                 return Ok(());
             }
         };
@@ -232,13 +266,15 @@ impl Decoder {
         if self.includes.is_some_and(|includes| time.as_u64() <= includes) {
             return Ok(());
         }
+        self.transactions.reach(time.as_u64(), out)?;
         let work = Work { event, raw, arena, op };
         let id = self.id(&work).map_err(|source| self.malformed(source))?;
         let malformed = |source| DecodeError::Event { after: after(self.after.as_ref()), source };
         let Some(collection) = self.collections.get(event.database, event.collection) else {
             return Ok(());
         };
-        change(&work, id, collection, out).map_err(|error| match error {
+        let way = (&mut self.transactions, out);
+        change(&work, id, collection, way).map_err(|error| match error {
             Refusal::Event(source) => malformed(source).into(),
             Refusal::Sink(error) => error,
         })
@@ -338,13 +374,15 @@ fn change(
     work: &Work<'_, '_>,
     id: EventId<'_>,
     collection: &Collection,
-    out: &mut dyn ChangeHandler,
+    (transactions, out): (&mut Transactions, &mut dyn ChangeHandler),
 ) -> Result<(), Refusal> {
     let Work { event, raw, arena, op } = *work;
     if op == Op::Create && event.document.is_none() {
         return Err(EventError::Missing("fullDocument").into());
     }
     let source = place(event, arena)?;
+    let time = event.cluster_time()?.as_u64();
+    transactions.enter((&source, id), time, out).map_err(Refusal::Sink)?;
     let images = match images(work, collection)? {
         Ok(images) => images,
         Err(source) => {
@@ -361,6 +399,9 @@ fn change(
         after: images.after,
         source: slots(&source, arena),
         id,
+        transaction: source
+            .transaction
+            .map(|Transaction { lsid, number }| TransactionName::Session { lsid, number }),
         raw,
     };
     out.change(&change).map_err(Refusal::Sink)

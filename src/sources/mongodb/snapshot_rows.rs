@@ -145,6 +145,7 @@ impl SnapshotRows {
                 after: Some(&image),
                 source: slots(&place, context.arena),
                 id,
+                transaction: None,
                 raw,
             }),
             Err(source) => {

@@ -1,6 +1,6 @@
 //! What each event does to the decoder.
 
-use crate::change::{Change, EventId, Op};
+use crate::change::{Change, Edge, EventId, Op, TransactionEdge};
 use crate::offsets::position::BinlogFile;
 use crate::sources::mysql::binlog::control::{Heartbeat, Incident, Rotate};
 use crate::sources::mysql::binlog::gtid::{self, MariadbGtidEvent, MariadbXa, XaPrepare};
@@ -37,7 +37,7 @@ impl Decoder {
             }
             kind::TRANSACTION_PAYLOAD => self.payload(event, out)?,
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => self.gtid(event)?,
-            kind::MARIADB_GTID => self.mariadb_gtid(event)?,
+            kind::MARIADB_GTID => self.mariadb_gtid(event, out)?,
             kind::INCIDENT => {
                 let at = self.place();
                 let incident = Incident::parse(event.body).map_err(|e| self.malformed(e))?;
@@ -70,7 +70,7 @@ impl Decoder {
         match event.header.kind {
             kind::QUERY => self.query(event, out),
             kind::MARIADB_QUERY_COMPRESSED => self.query_compressed(event, out),
-            kind::XID => self.commit(out),
+            kind::XID => self.commit(event, out),
             kind::XA_PREPARE => self.xa_prepare(event, out),
             kind::TABLE_MAP => self.table_map(event),
             kind::WRITE_ROWS => self.rows(event, (Write, V2), out),
@@ -163,7 +163,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn mariadb_gtid(&mut self, event: Event<'_>) -> Result<(), DecodeError> {
+    fn mariadb_gtid(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
         let parsed = MariadbGtidEvent::parse(event.body, event.header.server_id);
         let parsed = parsed.map_err(|e| self.malformed(e))?;
         let ending = if parsed.standalone { Ending::Statement } else { Ending::Commit };
@@ -172,7 +172,30 @@ impl Decoder {
             MariadbXa::Prepared(_) => group.begin_xa(),
             MariadbXa::None | MariadbXa::Completed(_) => {}
         }
-        Ok(())
+        // Whatever it is of: `MariaDbStreamingChangeEventSource.handleGtidEvent`.
+        self.begin_metadata(event, out)
+    }
+
+    /// Says that the group begins, where Debezium sees its begin.
+    fn begin_metadata(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        if group.begun_at.is_some() {
+            return Ok(());
+        }
+        group.begun_at = Some(event.offset);
+        self.edge(Edge::Begin, event, out)
+    }
+
+    /// Says that the group begins or ends, if it has a part in transaction metadata.
+    fn edge(&self, edge: Edge, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
+        let Some(group) = &self.group else { return Ok(()) };
+        // It was said before. Its rows may yet come: those of an XA transaction.
+        if group.novelty == Novelty::Again {
+            return Ok(());
+        }
+        let Some(name) = group.transaction(&self.at.name) else { return Ok(()) };
+        let ts_ms = place(group, &self.at.name, event, 0).ts_us.div_euclid(1000);
+        out.transaction(&TransactionEdge { edge, name, ts_ms, id: &group.name })
     }
 
     fn open(&mut self, gtid: Gtid, offset: u64, ending: Ending) -> Result<&mut Group, DecodeError> {
@@ -201,16 +224,17 @@ impl Decoder {
             name,
             gtid_text,
             query: None,
+            begun_at: None,
         }))
     }
 
     fn query_compressed(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
         let mut bytes = std::mem::take(&mut self.uncompressed);
         bytes.clear();
-        let result = uncompress_query(event.body, &mut bytes)
+        let result = uncompress_query(event.body, self.event_bytes_max, &mut bytes)
             .map_err(|e| self.malformed(e).into())
             .and_then(|()| self.query(Event { body: &bytes, ..event }, out));
-        self.uncompressed = bytes;
+        self.keep_buffer(bytes);
         result
     }
 
@@ -226,24 +250,27 @@ impl Decoder {
         }
         let Some(group) = &mut self.group else { return Ok(()) };
         match statement {
-            Statement::Begin => group.begin(query.thread_id),
+            Statement::Begin => {
+                group.begin(query.thread_id);
+                self.begin_metadata(event, out)?;
+            }
             Statement::XaStart(_) => group.begin_xa(),
             Statement::Nothing | Statement::XaEnd => {}
-            Statement::Commit => return self.commit(out),
+            Statement::Commit => return self.commit(event, out),
             Statement::Rollback => {
                 let Some(group) = &self.group else { return Ok(()) };
                 if group.handed_on {
                     return Err(self.rolled_back("ROLLBACK").into());
                 }
-                return self.commit(out);
+                return self.commit(event, out);
             }
             Statement::RollbackTo => {
                 if group.handed_on || group.fate == Fate::Prepare {
                     return Err(self.rolled_back("ROLLBACK TO SAVEPOINT").into());
                 }
             }
-            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, event, out)?,
-            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, event, out)?,
+            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, out)?,
+            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, out)?,
             Statement::Rows { statement, target } => {
                 if self.may_be_captured(target, query.database) {
                     return Err(DecodeError::StatementLogged { at: self.place(), statement }.into());
@@ -261,6 +288,7 @@ impl Decoder {
             }
             Statement::DdlThenRows => {
                 group.begin(query.thread_id);
+                self.begin_metadata(event, out)?;
                 self.ddl(&query, event, out)?;
             }
         }
@@ -279,14 +307,17 @@ impl Decoder {
         }
     }
 
-    fn commit(&mut self, out: Out<'_>) -> Result<(), BoxError> {
-        let Some(group) = self.group.take() else {
-            return Err(self.order("a commit", "outside of a transaction").into());
-        };
-        if group.fate == Fate::Prepare {
-            return Err(self.order("a commit", "inside an XA transaction").into());
+    fn commit(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
+        match &self.group {
+            None => return Err(self.order("a commit", "outside of a transaction").into()),
+            Some(group) if group.fate == Fate::Prepare => {
+                return Err(self.order("a commit", "inside an XA transaction").into());
+            }
+            Some(_) => self.edge(Edge::End, event, out)?,
         }
-        self.finish(&group, Kept::No, out);
+        if let Some(group) = self.group.take() {
+            self.finish(&group, Kept::No, out);
+        }
         Ok(())
     }
 
@@ -332,6 +363,7 @@ impl Decoder {
             after: None,
             source: &slots(&place(group, &self.at.name, event, 0)),
             id: EventId { transaction: &group.name, ordinal },
+            transaction: group.transaction(&self.at.name),
             raw: event.whole,
         })
     }
@@ -356,7 +388,7 @@ impl Decoder {
         if prepare.one_phase {
             let kept = self.prepared.take_current();
             if group.novelty == Novelty::New {
-                self.hand_on(&mut group, &kept, event.arena, out)?;
+                self.hand_on(&mut group, &kept, out)?;
             }
             self.finish(&group, Kept::No, out);
         } else {
@@ -367,19 +399,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn xa_decide(
-        &mut self,
-        name: &str,
-        decision: Decision,
-        event: Event<'_>,
-        out: Out<'_>,
-    ) -> Result<(), BoxError> {
+    fn xa_decide(&mut self, name: &str, decision: Decision, out: Out<'_>) -> Result<(), BoxError> {
         let Some(deciding) = self.group.take() else { return Ok(()) };
         let name = name.to_ascii_lowercase();
         match (self.prepared.decide(&name), decision, deciding.novelty) {
             (Some(mut prepared), decision, novelty) => {
                 if decision == Decision::Commit && novelty == Novelty::New {
-                    self.hand_on(&mut prepared.group, &prepared.kept, event.arena, out)?;
+                    self.hand_on(&mut prepared.group, &prepared.kept, out)?;
                 }
                 self.done.add(&prepared.group.gtid, &self.at, Kept::No);
             }
@@ -416,9 +442,13 @@ pub(super) fn place<'e>(group: &'e Group, file: &'e str, event: Event<'e>, row: 
 }
 
 /// A query event whose statement is compressed: all before it is as ever.
-pub(super) fn uncompress_query(body: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+pub(super) fn uncompress_query(
+    body: &[u8],
+    bytes_max: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), ParseError> {
     let statement = Query::parse(body)?.text;
     let head = body.len() - statement.len();
     out.extend_from_slice(body.get(..head).unwrap_or_default());
-    compressed::uncompress(statement, out)
+    compressed::uncompress(statement, bytes_max, out)
 }

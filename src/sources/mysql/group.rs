@@ -1,5 +1,6 @@
 //! One transaction of the log, a "group" of events in the servers' words.
 
+use crate::change::TransactionName;
 use crate::sources::mysql::done::{Gtid, Novelty, Restart};
 
 /// Why rows of a transaction go where they go.
@@ -46,9 +47,20 @@ pub(crate) struct Group {
     pub(crate) gtid_text: String,
     /// The statement behind the rows, where the log has it and it was asked for.
     pub(crate) query: Option<String>,
+    /// Where Debezium sees its begin: at MySQL's BEGIN, which XA and most statements that define
+    /// tables lack, and at every GTID of MariaDB.
+    pub(crate) begun_at: Option<u64>,
 }
 
 impl Group {
+    /// Its name in transaction metadata, if it has a part there; `file` is the one that it is in.
+    pub(crate) fn transaction<'g>(&'g self, file: &'g str) -> Option<TransactionName<'g>> {
+        self.begun_at.map(|pos| match self.gtid_text.as_str() {
+            "" => TransactionName::Place { file, pos },
+            gtid => TransactionName::Gtid(gtid),
+        })
+    }
+
     /// Rows come now: the first statement was BEGIN.
     pub(crate) fn begin(&mut self, thread: u32) {
         self.thread = Some(thread);

@@ -14,7 +14,8 @@
 //! places are counted in 64 bits, and of a log of any length one event at a time is in memory. SHOW
 //! BINLOG EVENTS has none of this.
 
-use std::time::Duration;
+use std::cmp::Ordering;
+use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ use super::definitions;
 use super::dump::{self, LOOK};
 use super::error::SourceError;
 use super::follow::uncompress_query;
-use super::inspect::Inspector;
+use super::inspect::{Extent, Inspector};
 use super::log_point;
 use super::settings::{ConnectSettings, Flavor};
 use super::sql::quote_table;
@@ -44,6 +45,8 @@ const EVENTS_MAX: u64 = 5_000_000;
 const BYTES_MAX: u64 = 32 << 30;
 /// The server only reads files.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_millis(50);
 /// `ER_SOURCE_FATAL_ERROR_READING_BINLOG`: among others, the place is not in the log any more.
 const NOT_THERE: u16 = 1236;
 
@@ -80,43 +83,34 @@ async fn find_statement(
     since: &BinlogFile,
     end: &BinlogFile,
 ) -> Result<Option<String>, SourceError> {
-    let mut connection = MyConnection::connect(settings).await?;
-    let extent = dump::look(&mut connection, since).await?;
+    let begun = Instant::now();
+    let mut from = since.clone();
     let mut look = Look {
         name,
         since,
         flavor: settings.flavor,
-        inspector: Inspector::new(extent),
+        inspector: Inspector::new(Extent::Groups),
         events: payload::Events::default(),
         n_events: 0,
         n_bytes: 0,
     };
     loop {
-        let Ok(read) = timeout(SILENCE_LIMIT, connection.read_events(LOOK)).await else {
-            let endpoint = connection.endpoint().to_owned();
-            let timeout_ms = SILENCE_LIMIT.as_millis();
-            return Err(SourceError::Timeout { operation: LOOK, endpoint, timeout_ms });
-        };
-        // Dropped, not closed, where it is not at its end: a server that sends does not read.
-        match read {
-            Ok(EventsRead::Events(frames)) => {
-                if let Some(found) = look.frames(&frames)? {
-                    return Ok(Some(found));
-                }
-            }
-            Ok(EventsRead::Done) => break,
-            Err(error) if error.has_code(NOT_THERE) => {
-                return Ok(Some(format!("the log at {since} cannot be shown")));
-            }
-            Err(error) => return Err(error),
+        if let Some(found) = look.walk(settings, &from).await? {
+            return Ok(Some(found));
         }
+        if let Some((file, position)) = look.inspector.reached() {
+            from = BinlogFile { name: file.to_owned(), offset: position };
+        }
+        if end.compare(&from).is_some_and(Ordering::is_le) {
+            return Ok(None);
+        }
+        // A log is shown to readers a little later than its end is said to be there: when it is
+        // on the disk (`update_binlog_end_pos` in `MYSQL_BIN_LOG::ordered_commit`).
+        if begun.elapsed() > SHOWN_WITHIN {
+            return Ok(Some(format!("the log between {from} and {end} cannot be shown")));
+        }
+        tokio::time::sleep(REST).await;
     }
-    connection.close().await;
-    let reached = look.inspector.reached().is_some_and(|(file, position)| {
-        let reached = BinlogFile { name: file.to_owned(), offset: position };
-        end.compare(&reached).is_some_and(std::cmp::Ordering::is_le)
-    });
-    Ok((!reached).then(|| format!("the log between {since} and {end} cannot be shown")))
 }
 
 /// A walk through the log.
@@ -131,6 +125,38 @@ struct Look<'l> {
 }
 
 impl Look<'_> {
+    /// From a place on to where the log ends at this moment; gives what was found.
+    async fn walk(
+        &mut self,
+        settings: &ConnectSettings,
+        from: &BinlogFile,
+    ) -> Result<Option<String>, SourceError> {
+        let mut connection = MyConnection::connect(settings).await?;
+        self.inspector = Inspector::new(dump::look(&mut connection, from).await?);
+        loop {
+            let Ok(read) = timeout(SILENCE_LIMIT, connection.read_events(LOOK)).await else {
+                let endpoint = connection.endpoint().to_owned();
+                let timeout_ms = SILENCE_LIMIT.as_millis();
+                return Err(SourceError::Timeout { operation: LOOK, endpoint, timeout_ms });
+            };
+            // Dropped, not closed, where it is not at its end: a server that sends does not read.
+            match read {
+                Ok(EventsRead::Events(frames)) => {
+                    if let Some(found) = self.frames(&frames)? {
+                        return Ok(Some(found));
+                    }
+                }
+                Ok(EventsRead::Done) => break,
+                Err(error) if error.has_code(NOT_THERE) => {
+                    return Ok(Some(format!("the log at {from} cannot be shown")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        connection.close().await;
+        Ok(None)
+    }
+
     /// What was found.
     fn frames(&mut self, frames: &Frames) -> Result<Option<String>, SourceError> {
         for range in &frames.payloads {
@@ -172,7 +198,7 @@ impl Look<'_> {
             kind::QUERY => is_about(self.name, &Query::parse(body)?, self.flavor),
             kind::MARIADB_QUERY_COMPRESSED => {
                 let mut bytes = Vec::new();
-                uncompress_query(body, &mut bytes)?;
+                uncompress_query(body, payload::EVENT_BYTES_MAX, &mut bytes)?;
                 is_about(self.name, &Query::parse(&bytes)?, self.flavor)
             }
             kind::TRANSACTION_PAYLOAD => {
@@ -291,7 +317,7 @@ mod tests {
     fn what_stands_before_the_place_does_not_count() {
         let name = TableName { database: "d".to_owned(), table: "t".to_owned() };
         let (file, position) = ("b.000001".to_owned(), 4);
-        let extent = super::super::inspect::Extent::From { file: file.clone(), position };
+        let extent = Extent::From { file: file.clone(), position };
         let found = |since: u64| {
             let since = BinlogFile { name: file.clone(), offset: since };
             let mut look = Look {

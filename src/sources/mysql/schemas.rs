@@ -16,6 +16,7 @@
 //! where the table is known not to exist: where every captured table was seen when the history
 //! began ([`Definitions::seen`]), and the same tables were captured ever since.
 
+mod doubt;
 mod stored;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,7 +26,7 @@ use crate::config::TableFilter;
 use crate::schema::history::SchemaHistory;
 use crate::sources::mysql::catalog::TableName;
 use crate::sources::mysql::ddl::{
-    AlterTable, CreateTable, DatabaseCharset, Ddl, Dialect, Name, SqlMode, TableModel, Target,
+    AlterTable, CreateTable, DatabaseCharset, Ddl, Dialect, Name, SqlMode, TableModel,
 };
 use crate::sources::mysql::definitions::{Definitions, Seen};
 use crate::sources::mysql::settings::Flavor;
@@ -105,7 +106,11 @@ impl Schemas {
             Seen::Databases(names) => names.iter().for_each(|name| schemas.meta.see_whole(name)),
         }
         for database in &definitions.databases {
-            schemas.meta.databases.insert(database.name.clone(), database.charset.clone());
+            let charset = Some(database.charset.clone());
+            schemas.meta.databases.insert(database.name.clone(), charset);
+        }
+        for name in &definitions.fleeting {
+            schemas.meta.databases.insert(name.clone(), None);
         }
         schemas.keep_meta();
         for table in &definitions.tables {
@@ -196,11 +201,17 @@ impl Schemas {
                     DatabaseCharset::Named(charset) => Some(charset),
                     DatabaseCharset::Unsaid => statement.server_charset.map(str::to_owned),
                 };
-                if !(if_not_exists && self.meta.databases.contains_key(&name)) {
-                    if !if_not_exists {
+                match (if_not_exists, self.meta.databases.contains_key(&name)) {
+                    (false, _) => {
                         self.meta.see_whole(&name);
+                        self.set_charset(&name, charset);
                     }
-                    self.set_charset(&name, charset);
+                    // Whether it did anything is not in the log.
+                    (true, false) => {
+                        let charset = charset.filter(|_| self.meta.knows_all());
+                        self.set_charset(&name, charset);
+                    }
+                    (true, true) => {}
                 }
                 vec![Effect::Database(name)]
             }
@@ -221,11 +232,6 @@ impl Schemas {
         }
     }
 
-    /// A statement cannot even be read: it may have been about anything.
-    pub fn doubt_everything(&mut self) {
-        self.doubt_those(|_| true);
-    }
-
     fn create(&mut self, create: &CreateTable, statement: &Statement<'_>) -> Vec<Effect> {
         let name = self.name(&create.name, statement);
         if create.if_not_exists {
@@ -244,7 +250,7 @@ impl Schemas {
                 let like = self.name(like, statement);
                 self.known(&like).map(|model| (**model).clone())
             }
-            None => create.model(self.meta.databases.get(&name.database).map(String::as_str)),
+            None => create.model(self.meta.charset_of(&name.database)),
         };
         let model = model.map(Arc::new);
         self.believe(name.clone(), model.clone().map_or(Belief::Unknown, Belief::Known));
@@ -311,59 +317,6 @@ impl Schemas {
         effects
     }
 
-    /// What a statement that is not understood may be about is not known any more.
-    fn doubt(&mut self, target: &Target, statement: &Statement<'_>) -> Vec<Effect> {
-        match target {
-            Target::Tables(names) => {
-                let mut effect = None;
-                for name in names {
-                    let name = self.name(name, statement);
-                    tracing::warn!(
-                        table = quote_table(&name.database, &name.table),
-                        "a statement about a table is not understood; the catalogue is asked for \
-                         it where the log does not say what its rows are"
-                    );
-                    // Of a table that takes a new name, by that.
-                    effect = Some(match self.tables.contains_key(&name) || effect.is_some() {
-                        true => Effect::Altered(name.clone(), None),
-                        false => Effect::Created(name.clone(), None),
-                    });
-                    self.believe(name, Belief::Unknown);
-                }
-                effect.into_iter().collect()
-            }
-            Target::Named(words) => {
-                if words.may_be_about_the_default_database() {
-                    let default = self.cased(statement.database);
-                    let mut databases = std::mem::take(&mut self.meta.databases);
-                    databases
-                        .retain(|name, _| *name != default && !words.may_be_about_all_of(name));
-                    self.meta.databases = databases;
-                }
-                self.doubt_those(|name| words.may_be_about(&name.database, &name.table));
-                Vec::new()
-            }
-            Target::Anything => {
-                self.doubt_everything();
-                Vec::new()
-            }
-        }
-    }
-
-    fn doubt_those(&mut self, is_meant: impl Fn(&TableName) -> bool) {
-        self.meta.doubt();
-        self.keep_meta();
-        let doubted: Vec<_> = self.tables.keys().filter(|name| is_meant(name)).cloned().collect();
-        tracing::warn!(
-            tables = doubted.len(),
-            "a statement is not understood; the catalogue is asked for every table that it may be \
-             about, where the log does not say what its rows are"
-        );
-        for name in doubted {
-            self.believe(name, Belief::Unknown);
-        }
-    }
-
     fn known(&self, name: &TableName) -> Option<&Arc<TableModel>> {
         match self.tables.get(name)? {
             Belief::Known(model) => Some(model),
@@ -405,10 +358,7 @@ impl Schemas {
     }
 
     fn set_charset(&mut self, database: &str, charset: Option<String>) {
-        match charset {
-            Some(charset) => self.meta.databases.insert(database.to_owned(), charset),
-            None => self.meta.databases.remove(database),
-        };
+        self.meta.databases.insert(database.to_owned(), charset);
         self.keep_meta();
     }
 

@@ -229,6 +229,7 @@ impl SnapshotRows {
                 after: Some(row),
                 source: &slots(&place),
                 id,
+                transaction: None,
                 raw: payload,
             }),
             Err(fault) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use crate::change::{Change, EventId, Op, Progress};
+use crate::change::{Change, Edge, EventId, Op, Progress, TransactionEdge, TransactionName};
 use crate::config::{TableFilter, UnmappedTypes};
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::schema::Table;
@@ -98,6 +98,10 @@ struct Transaction {
 }
 
 impl Transaction {
+    fn name(&self, lsn: Lsn) -> TransactionName<'static> {
+        TransactionName::XidAt { xid: self.xid, lsn: lsn.0 }
+    }
+
     fn place(&self, lsn: Lsn) -> Place<'_> {
         Place {
             ts_us: self.commit_us,
@@ -189,8 +193,11 @@ impl Decoder {
         match message {
             Message::Begin { final_lsn, commit_time, xid } => {
                 self.begin(final_lsn, unix_micros(commit_time), xid, wire.start)?;
+                self.edge(Edge::Begin, wire.start, out)?;
             }
-            Message::Commit { commit_lsn, end_lsn, .. } => self.commit(commit_lsn, end_lsn, out)?,
+            Message::Commit { commit_lsn, end_lsn, .. } => {
+                self.commit((commit_lsn, end_lsn), wire.start, out)?;
+            }
             Message::Origin { commit_lsn, name } => {
                 let transaction = open(&mut self.state, wire.start, "an origin")?;
                 transaction.origin = Some((name.to_owned(), commit_lsn));
@@ -246,21 +253,34 @@ impl Decoder {
         }
     }
 
+    /// Says that the open transaction begins, or ends. Debezium names each with the place of its
+    /// message, and dates both with the commit.
+    fn edge(&self, edge: Edge, lsn: Lsn, out: &mut dyn ChangeHandler) -> Result<(), BoxError> {
+        let State::Transaction(transaction) = &self.state else { return Ok(()) };
+        out.transaction(&TransactionEdge {
+            edge,
+            name: transaction.name(lsn),
+            ts_ms: transaction.commit_us.div_euclid(1000),
+            id: &self.transaction_id,
+        })
+    }
+
     fn commit(
         &mut self,
-        commit_lsn: Lsn,
-        end_lsn: Lsn,
+        (commit_lsn, end_lsn): (Lsn, Lsn),
+        start: Lsn,
         out: &mut dyn ChangeHandler,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), BoxError> {
         let transaction = open(&mut self.state, commit_lsn, "a commit")?;
         if transaction.commit_lsn != commit_lsn {
             let expected = transaction.commit_lsn;
-            return Err(DecodeError::CommitMismatch { expected, found: commit_lsn });
+            return Err(DecodeError::CommitMismatch { expected, found: commit_lsn }.into());
         }
         if end_lsn < self.reported {
-            return Err(DecodeError::Backwards { from: self.reported, to: end_lsn });
+            return Err(DecodeError::Backwards { from: self.reported, to: end_lsn }.into());
         }
         self.last_commit_us = Some(transaction.commit_us);
+        self.edge(Edge::End, start, out)?;
         self.last_commit = Some(end_lsn);
         self.state = State::Between;
         self.reported = end_lsn;
@@ -317,7 +337,9 @@ impl Decoder {
                     let source = &slots(&transaction.place(wire.start), wire.arena);
                     let table = &described.table;
                     let raw = wire.payload;
-                    return out.change(&Change { table, op, before, after, source, id, raw });
+                    let transaction = Some(transaction.name(wire.start));
+                    let change = Change { table, op, before, after, source, id, transaction, raw };
+                    return out.change(&change);
                 }
                 Err(RowFault::UnexpectedNull { column }) => self.tables.relax(described, column),
                 Err(fault) => {
@@ -349,6 +371,7 @@ impl Decoder {
                 after: None,
                 source: &slots(&transaction.place(wire.start), wire.arena),
                 id: EventId { transaction: &self.transaction_id, ordinal },
+                transaction: Some(transaction.name(wire.start)),
                 raw: wire.payload,
             })?;
         }
@@ -364,17 +387,19 @@ impl Decoder {
         wire: Wire<'_>,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
-        let place = if transactional {
-            open(&mut self.state, wire.start, "a transactional message")?.place(wire.start)
+        let (place, transaction) = if transactional {
+            let open = open(&mut self.state, wire.start, "a transactional message")?;
+            (open.place(wire.start), Some(open.name(wire.start)))
         } else {
-            Place {
+            let place = Place {
                 ts_us: self.last_commit_us.unwrap_or(wire.sent_us),
                 snapshot: "false",
                 after: self.last_commit,
                 tx_id: None,
                 lsn: wire.start,
                 origin: None,
-            }
+            };
+            (place, None)
         };
         let id = format!("{}-message-{}", self.system_id, wire.start);
         out.change(&Change {
@@ -384,6 +409,7 @@ impl Decoder {
             after: Some(values),
             source: &slots(&place, wire.arena),
             id: EventId { transaction: &id, ordinal: 0 },
+            transaction,
             raw: wire.payload,
         })
     }

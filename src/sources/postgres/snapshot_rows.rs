@@ -169,6 +169,7 @@ impl SnapshotRows {
                         after: Some(row),
                         source: &slots(&place, context.arena),
                         id,
+                        transaction: None,
                         raw: copied.bytes(),
                     };
                     return context.out.change(&change);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bumpalo::Bump;
 
-use crate::change::{Before, Change, Progress};
+use crate::change::{Before, Change, Progress, TransactionEdge};
 use crate::schema::{SourceFieldValue, Table};
 use crate::sources::postgres::catalog::{
     Catalog, ColumnFacts, RelationFacts, ReplicaIdentity, TypeFacts, TypeKind,
@@ -131,6 +131,8 @@ pub(crate) struct Recorder {
     /// Number of changes before it, and its position.
     pub(crate) progress: Vec<(usize, String)>,
     pub(crate) undecodable: Vec<String>,
+    /// Begins, ends, what each change has of its transaction, and where progress is told.
+    pub(crate) metadata: Vec<String>,
 }
 
 fn show(value: Value<'_>) -> String {
@@ -159,6 +161,11 @@ impl ChangeHandler for Recorder {
             Some(Before::Whole(row)) => format!("whole {}", show_row(row)),
             Some(Before::Key(row)) => format!("key {}", show_row(row)),
         };
+        let mut name = "none".to_owned();
+        if let Some(transaction) = change.transaction {
+            transaction.write(&mut name);
+        }
+        self.metadata.push(format!("{} of {name}", change.op.code()));
         self.changes.push(Seen {
             table: Arc::clone(change.table),
             op: change.op.code(),
@@ -170,7 +177,15 @@ impl ChangeHandler for Recorder {
         Ok(())
     }
 
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        let mut name = String::new();
+        edge.name.write(&mut name);
+        self.metadata.push(format!("{:?} {name} at {} ({})", edge.edge, edge.ts_ms, edge.id));
+        Ok(())
+    }
+
     fn progress(&mut self, progress: Progress) {
+        self.metadata.push("progress".to_owned());
         let kind = if matches!(progress, Progress::Stream(..)) { "stream" } else { "snapshot" };
         self.progress.push((self.changes.len(), format!("{kind} {}", progress.position())));
     }

@@ -74,7 +74,7 @@ fn a_table_that_we_had_no_right_to_see_is_not_what_a_statement_says() {
         create_user(&server);
         let (database, session) = begin(&server);
         session.run("create table old (id int primary key, x int, y int)");
-        session.run(&format!("revoke select on *.* from cdc@'%'"));
+        session.run("revoke select on *.* from cdc@'%'");
         session.run(&format!("grant select on {database}.t to cdc@'%'"));
         let mut setup = Setup::mysql(&server, &database);
         as_user(&mut setup, &server, server.port);

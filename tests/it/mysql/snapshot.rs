@@ -174,6 +174,7 @@ fn the_snapshot_of_the_golden_tables_is_debeziums() {
             tombstones: true,
             id_header: false,
             context_headers: false,
+            transaction_topic: None,
         };
         let encoder = Encoder::new(options, Arc::clone(&topics), Box::new(NoIds));
         let mut out = Encode { encoder, topics, records: BTreeMap::new() };

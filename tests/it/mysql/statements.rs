@@ -9,6 +9,9 @@ use tailwater::sources::mysql::types::MysqlType;
 
 use crate::support::mysql::{Kind, Server, Session};
 
+/// Name, type, character set and nullability.
+type Column = (String, Option<MysqlType>, Option<String>, bool);
+
 /// Follows what a session runs.
 struct Follower<'s> {
     session: &'s Session,
@@ -47,8 +50,8 @@ impl<'s> Follower<'s> {
         Self::follow(&mut self.schemas, statement, &self.database);
     }
 
-    /// Name, type, character set and nullability of the columns of `t`.
-    fn ours(&self) -> Option<Vec<(String, Option<MysqlType>, Option<String>, bool)>> {
+    /// The columns of `t`.
+    fn ours(&self) -> Option<Vec<Column>> {
         match self.schemas.belief(&self.database, "t")? {
             Belief::Known(model) => {
                 let columns = model.columns.iter().map(|column| {
@@ -61,7 +64,7 @@ impl<'s> Follower<'s> {
         }
     }
 
-    fn theirs(&self) -> Vec<(String, Option<MysqlType>, Option<String>, bool)> {
+    fn theirs(&self) -> Vec<Column> {
         let rows = self.session.rows(&format!(
             "select column_name, column_type, character_set_name, is_nullable
              from information_schema.columns

@@ -163,6 +163,26 @@ fn where_prepared_transactions_cannot_be_seen_their_commit_is_a_loud_stop() {
     assert_eq!(ids(&setup.catch_up()), [1, 2]);
 }
 
+/// What could not be listed any more once counted as decided.
+#[test]
+fn a_right_that_is_lost_while_transactions_are_waited_for_is_no_decision() {
+    // MariaDB shows prepared transactions to everybody.
+    let server = Server::start(Kind::Mysql, &[]);
+    create_user(&server);
+    server.run("grant xa_recover_admin on *.* to cdc@'%'");
+    let database = database(&server, "revoked");
+    let mut setup = Setup::mysql(&server, &database);
+    as_user(&mut setup, &server, server.port);
+    let name = prepare(&server, &database, 2);
+    let tailwater = setup.start_until("caught-up");
+    tailwater.says("waiting for XA transactions", seconds(30));
+    server.run("revoke xa_recover_admin on *.* from cdc@'%'");
+    let ended = tailwater.wait(seconds(30));
+    let ended = ended.expect(exit::SOURCE, &["list prepared XA transactions"]);
+    assert!(ended.lines().is_empty());
+    decide(&server, "rollback", &name);
+}
+
 #[test]
 fn a_snapshot_among_transactions_of_which_some_is_always_prepared_misses_none() {
     for (server, position) in all() {

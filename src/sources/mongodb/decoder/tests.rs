@@ -8,6 +8,8 @@ use super::*;
 use crate::disposition::{Diagnose, Disposition};
 use crate::value::Value as Cell;
 
+mod transactions;
+
 const TIME: u32 = 1_795_186_584;
 const UUID: &str = "5A10049091A62E013D4E6FADF306AA86274E89";
 
@@ -22,6 +24,7 @@ fn config() -> DecoderConfig {
         schemas: Default::default(),
         snapshot: None,
         split_bytes_max: 1 << 20,
+        transaction_metadata: false,
     }
 }
 

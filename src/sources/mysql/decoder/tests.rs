@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::time::Instant;
 
-use crate::change::{Before, Change};
+use crate::change::{Before, Change, Edge, TransactionEdge, TransactionName};
 use crate::config::TableFilter;
 use crate::offsets::position::{GtidSet, MariadbGtidList, MariadbPosition, MysqlPosition};
 use crate::schema::history::SchemaHistory;
@@ -94,6 +94,7 @@ fn decoder(resume_from: Position) -> Decoder {
         include_query: false,
         include_schema_changes: false,
         resume_from: resume_from.clone(),
+        event_bytes_max: 1 << 30,
     };
     let settings = SchemaSettings {
         flavor,
@@ -141,6 +142,9 @@ struct Keeper {
     tables: Vec<String>,
     progress: Vec<Position>,
     undecodable: usize,
+    /// Begins, ends, and the number of each row in its transaction.
+    metadata: Vec<String>,
+    n_in_transaction: usize,
 }
 
 impl ChangeHandler for Keeper {
@@ -158,6 +162,21 @@ impl ChangeHandler for Keeper {
         self.rows.push(format!("{} {op}{after}{before}", change.table.path.join(".")));
         self.tables.push(change.table.path.join("."));
         self.ids.push((change.id.transaction.to_owned(), change.id.ordinal));
+        self.metadata.push(match change.transaction {
+            Some(name) => {
+                self.n_in_transaction += 1;
+                format!("{} of {}", self.n_in_transaction, shown(name))
+            }
+            None => "a row of none".to_owned(),
+        });
+        Ok(())
+    }
+
+    fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
+        if edge.edge == Edge::Begin {
+            self.n_in_transaction = 0;
+        }
+        self.metadata.push(format!("{:?} {}", edge.edge, shown(edge.name)));
         Ok(())
     }
 
@@ -175,6 +194,12 @@ impl ChangeHandler for Keeper {
         self.undecodable += 1;
         Err(row.error)
     }
+}
+
+fn shown(name: TransactionName<'_>) -> String {
+    let mut text = String::new();
+    name.write(&mut text);
+    text
 }
 
 fn keep(decoder: &mut Decoder, events: &[Vec<u8>]) -> Result<Keeper, BoxError> {
@@ -562,8 +587,10 @@ fn resumes(start: &Position, log: &[u8]) {
             let rows = [first.rows.clone(), second.rows, third.rows].concat();
             let ids = [first.ids.clone(), second.ids, third.ids].concat();
             assert!(rows == whole.rows, "after {n} and {m} groups, from {position:?}, {again:?}");
+            let metadata = [first.metadata.clone(), second.metadata, third.metadata].concat();
             if !matches!(start, Position::Mysql(MysqlPosition { gtids: None, .. })) {
                 assert_eq!(ids, whole.ids, "after {n} and {m} groups");
+                assert_eq!(metadata, whole.metadata, "after {n} and {m} groups");
             }
             let end = third.progress.last().unwrap_or(&again);
             assert_eq!(end.compare(whole.progress.last().unwrap()), Some(Ordering::Equal));
@@ -646,4 +673,54 @@ fn file_start() -> Position {
     let offset = 4 + first.map(|event| (event.len() + CHECKSUM_BYTES) as u64).sum::<u64>();
     let file = file("binlog.000001", offset);
     Position::Mysql(MysqlPosition::new("u".to_owned(), None, file))
+}
+
+/// Begins and ends, and the rows between, of the group whose GTID ends like this.
+fn metadata_of(log: &[u8], number: &str) -> Vec<String> {
+    let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
+    let its = keeper.metadata.into_iter().filter(|line| line.ends_with(number));
+    its.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+}
+
+#[test]
+fn a_transaction_begins_and_ends_where_debezium_sees_it() {
+    for log in [MYSQL, MYSQL_FEATURES, MARIADB, MARIADB_FEATURES] {
+        let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
+        let is_mariadb = matches!(start_of(log), Position::Mariadb(_));
+        let (mut open, mut n, mut n_ends) = (String::new(), 0, 0);
+        for line in &keeper.metadata {
+            match line.split_once(' ').unwrap() {
+                ("Begin", name) => (open, n) = (name.to_owned(), 0),
+                ("End", name) => {
+                    assert_eq!(name, open);
+                    (open, n_ends) = (String::new(), n_ends + 1);
+                }
+                ("a", _) => assert!(!is_mariadb, "MariaDB names every group"),
+                (number, name) => {
+                    n += 1;
+                    assert_eq!(number, n.to_string());
+                    // Rows of XA come with the group that decides it.
+                    assert!(is_mariadb || name.strip_prefix("of ") == Some(&open), "{line}");
+                }
+            }
+        }
+        assert!(n_ends > 10, "{n_ends}");
+    }
+    // A DDL: nothing of MySQL's, a begin of MariaDB's.
+    assert_eq!(metadata_of(MYSQL, ":1"), [""; 0]);
+    assert_eq!(metadata_of(MARIADB, "0-2-1"), ["Begin"]);
+}
+
+#[test]
+fn without_gtids_a_transaction_is_called_by_the_place_of_its_begin() {
+    let start = file_start();
+    let mut log = sent_from(&start, MYSQL_FEATURES);
+    for event in log.iter_mut().filter(|event| matches!(event[4], 33 | 42)) {
+        event[4] = kind::ANONYMOUS_GTID;
+    }
+    let keeper = keep(&mut decoder(start), &log).map_err(chain).unwrap();
+    let first = &keeper.metadata[0];
+    assert!(first.starts_with("Begin file=binlog.000001,pos="), "{first}");
+    let (row, end) = (first.replace("Begin", "1 of"), first.replace("Begin", "End"));
+    assert!(keeper.metadata.contains(&row) && keeper.metadata.contains(&end), "{row}");
 }

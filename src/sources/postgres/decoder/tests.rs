@@ -156,6 +156,41 @@ fn rows_carry_their_place_and_their_ordinal() {
 }
 
 #[test]
+fn begins_and_ends_are_named_by_transaction_and_place_and_dated_with_the_commit() {
+    let message = |flags: u8| Wire::of(b'M').bytes([flags]).u64(0).text("p").u32(1).bytes("a");
+    let rows =
+        vec![insert(T_KEY, &[Some("1"), None]), message(1), delete(T_KEY, "K", &[Some("1"), None])];
+    let mut decoder = decoder();
+    let mut metadata = transaction(&mut decoder, t_key(), rows).metadata;
+    let empty = [
+        x(0x9030, begin(0x9100)),
+        x(0x9130, commit(0x9100, 0x9130)),
+        x(0x9140, message(0)),
+        // A commit that is not the open transaction's ends nothing.
+        x(0x9150, begin(0x9200)),
+    ];
+    metadata.extend(stream(&mut decoder, &empty).unwrap().metadata);
+    let mut out = Recorder::default();
+    let mismatch = [x(0x9230, commit(0x9999, 0x9A00))];
+    decode(&mut decoder, Stage::Stream, &mismatch, &mut out).unwrap_err();
+    assert_eq!(out.metadata, [""; 0]);
+    let expected = [
+        "Begin 777:100 at 1795179846554 (7000-0/9000)",
+        "c of 777:100",
+        "m of 777:110",
+        "d of 777:120",
+        "End 777:36912 at 1795179846554 (7000-0/9000)",
+        "progress",
+        "Begin 777:36912 at 1795179846554 (7000-0/9100)",
+        "End 777:37168 at 1795179846554 (7000-0/9100)",
+        "progress",
+        "m of none",
+        "Begin 777:37200 at 1795179846554 (7000-0/9200)",
+    ];
+    assert_eq!(metadata, expected);
+}
+
+#[test]
 fn a_transaction_may_be_cut_into_batches_anywhere() {
     let payloads = [
         x(100, begin(0x9000)),
