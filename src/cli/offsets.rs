@@ -10,6 +10,8 @@ use crate::config::{self, Config};
 use crate::exit;
 use crate::offsets::position::{Lsn, Position, PostgresPosition};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore};
+use crate::schema::history::SchemaHistory;
+use crate::sources::mongodb::structured::forget_collection;
 use crate::sources::mysql::schemas::forget_table;
 
 #[derive(Debug, Args)]
@@ -33,8 +35,9 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
-    /// Forget what one table of MySQL or MariaDB looked like, so that the catalogue is asked for it
-    /// when its next rows come; refused while the pipeline runs
+    /// Forget what one table looked like: of MySQL and MariaDB the catalogue is asked for it when
+    /// its next rows come, of a collection of MongoDB the schema is inferred anew; refused while the
+    /// pipeline runs
     Forget {
         #[command(flatten)]
         file: ConfigFile,
@@ -136,10 +139,15 @@ async fn forget(
     let after = without(before.as_ref(), table, &location)?;
     let change = format!("forget what {table} looked like, at {location}");
     if consent == Consent::Missing {
-        return Err(needs_consent(
-            change,
-            "its rows from the checkpoint on are then read by what the catalogue says now, where the log shows no statement about it since; rows that were written before it was altered without the log get wrong names",
-        ));
+        let consequence = match after.position {
+            Position::Mongodb(_) => {
+                "its schema is then inferred from the documents that come; a registry that knows the old one may refuse it until you delete the subject there or relax its rule"
+            }
+            Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_) => {
+                "its rows from the checkpoint on are then read by what the catalogue says now, where the log shows no statement about it since; rows that were written before it was altered without the log get wrong names"
+            }
+        };
+        return Err(needs_consent(change, consequence));
     }
     store.save(&after).await.map_err(|error| report(&error))?;
     super::print(&format!("done: {change}\n"))
@@ -154,14 +162,23 @@ fn without(before: Option<&Checkpoint>, table: &str, location: &str) -> Result<C
         )
     };
     let before = before.ok_or_else(|| nothing("there is no checkpoint yet"))?;
-    let schemas = forget_table(&before.schemas, table);
-    let schemas = schemas.map_err(|error| Report::of(exit::Code::Offsets, &error))?;
+    let schemas = forgotten(before, table)?;
     Ok(Checkpoint {
         schemas: schemas.ok_or_else(|| nothing("nothing is known of it"))?,
         counter: before.counter + 1,
         written_by: format!("{} offsets forget", env!("CARGO_PKG_VERSION")),
         ..before.clone()
     })
+}
+
+fn forgotten(before: &Checkpoint, table: &str) -> Result<Option<SchemaHistory>, Report> {
+    match before.position {
+        Position::Mongodb(_) => Ok(forget_collection(&before.schemas, table)),
+        Position::Postgres(_) | Position::Mysql(_) | Position::Mariadb(_) => {
+            let schemas = forget_table(&before.schemas, table);
+            schemas.map_err(|error| Report::of(exit::Code::Offsets, &error))
+        }
+    }
 }
 
 async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Code, Report> {
@@ -212,6 +229,7 @@ fn moved(before: Option<&Checkpoint>, lsn: Lsn, location: &str) -> Result<Checkp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offsets::position::{MongodbPosition, ResumeToken};
     use crate::offsets::{SnapshotState, SourceIdentity, StoreFuture};
 
     struct Memory(Option<Checkpoint>);
@@ -288,6 +306,25 @@ mod tests {
             before
         );
         assert!(forget(&mut Memory(None), "d.t", Consent::Given).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_collection_is_forgotten_and_the_others_are_not() {
+        let mut before = checkpoint(SnapshotState::Complete);
+        let (token, cluster_time) = (ResumeToken::before(1), Some(1));
+        let lineage = "rs0".to_owned();
+        before.position = Position::Mongodb(MongodbPosition { token, cluster_time, lineage });
+        before.schemas.set("shop.a", "nothing that this program reads");
+        before.schemas.set("shop.b", "1");
+        let mut store = Memory(Some(before.clone()));
+        let refused = forget(&mut store, "shop.a", Consent::Missing).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("registry"), "{refused:?}");
+        assert!(forget(&mut store, "shop.c", Consent::Given).await.is_err());
+        assert_eq!(store.0.as_ref(), Some(&before));
+        assert_eq!(forget(&mut store, "shop.a", Consent::Given).await, Ok(exit::Code::Ok));
+        let after = store.0.unwrap();
+        assert_eq!(after.schemas.iter().collect::<Vec<_>>(), [("shop.b", "1")]);
+        assert_eq!((after.position, after.counter), (before.position, before.counter + 1));
     }
 
     #[tokio::test]

@@ -81,7 +81,9 @@ impl Diagnose for DecodeError {
             Self::Split { source: SplitError::TooLarge { .. }, .. } => "the documents before and after the change, and what was changed, are together larger than the server should allow; with source.mongodb.pre_images: off the event is smaller".to_owned(),
             Self::Fields(_) => "see `source.mongodb.fields`: rules are database.collection.field, and for a rename `:new_name` behind".to_owned(),
             Self::State { source: StateError::Newer { .. }, .. } => "run the version of tailwater that wrote the checkpoint, or a newer one".to_owned(),
-            Self::State { source: StateError::Json(_) | StateError::Field(_), .. } => "with `tailwater offsets reset` the pipeline takes a new snapshot and infers schemas anew; with source.mongodb.documents: text it goes on from here without them".to_owned(),
+            Self::State { collection, source: StateError::Json(_) | StateError::Field(_) } => format!(
+                "with `tailwater offsets forget --table '{collection}'` its schema is inferred anew; with source.mongodb.documents: text the pipeline goes on without schemas"
+            ),
             Self::Event { .. }
             | Self::Split { .. }
             | Self::Token { .. }

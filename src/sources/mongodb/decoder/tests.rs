@@ -671,7 +671,7 @@ fn what_is_known_of_documents_and_cannot_be_read_is_a_stop_with_the_way_out() {
         assert!(told.contains("shop.orders") && told.contains(said), "{told}");
         assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
     };
-    check("{\"format\":1,", "read what is known", "offsets reset");
+    check("{\"format\":1,", "read what is known", "offsets forget --table 'shop.orders'");
     check("{\"format\":9,\"x\":1}", "format 9 is newer than 1", "the version of tailwater");
     let twice = r#"{"format":1,"root":[{"name":"a","kind":"text"},{"name":"a","kind":"text"}],"n_versions":1}"#;
     check(twice, "no field `a`", "documents: text");

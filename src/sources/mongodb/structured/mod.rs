@@ -52,7 +52,7 @@ mod infer;
 mod shape;
 
 pub use fit::FitError;
-pub use shape::{News, StateError, Structure};
+pub use shape::{News, StateError, Structure, forget_collection};
 
 /// Fields of one collection, on all levels.
 pub const FIELDS_MAX: usize = 500;

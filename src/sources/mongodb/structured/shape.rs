@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::VERSIONS_MAX;
+use crate::schema::history::SchemaHistory;
 use crate::schema::names::NameAdjustment;
 use crate::schema::{ColumnType, StructField};
 
@@ -34,6 +35,15 @@ pub enum News {
     Learnt,
     /// It has grown: records need a new version.
     Version,
+}
+
+/// A history without what is known of one collection, `database.collection`; `None` where nothing
+/// is.
+#[must_use]
+pub fn forget_collection(history: &SchemaHistory, name: &str) -> Option<SchemaHistory> {
+    let mut left = history.clone();
+    left.remove(name);
+    (left != *history).then_some(left)
 }
 
 /// What every format of the text begins with.

@@ -159,6 +159,23 @@ fn after_a_reset_a_narrower_schema_needs_the_registrys_leave() {
     assert_eq!(road.fields(), "_id int, b int, a int");
 }
 
+/// For a collection that has used up its fields or versions on what is gone.
+#[test]
+fn one_collection_may_be_forgotten_and_begins_anew() {
+    let road = Road::new(Mongo::shared(), "forget");
+    road.insert(&[doc! { "_id": 1, "a": 0.5 }]);
+    road.setup.catch_up();
+    let collection = format!("{}.c", road.database);
+    let forget = road.setup.command("offsets forget", &["--table", &collection, "--yes"]);
+    forget.wait(seconds(30)).expect(0, &[]);
+    road.insert(&[doc! { "_id": 2, "b": 1, "a": 1 }]);
+    road.setup.fails(exit::SINK, &[&road.subject(), "PUT /config/"]);
+    strict().set_compatibility(&road.subject(), "FORWARD");
+    road.setup.catch_up();
+    assert_eq!(road.fields(), "_id int, b int, a int");
+    assert_eq!(road.compare(), 2);
+}
+
 /// Nothing is inferred where documents are texts, and nothing is forgotten.
 #[test]
 fn a_run_with_texts_between_two_with_records_forgets_nothing() {
