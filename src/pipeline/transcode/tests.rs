@@ -61,6 +61,7 @@ fn start() -> (RawSender, mpsc::Receiver<RecordBatch>, std::thread::JoinHandle<R
         tombstones: true,
         id_header: true,
         context_headers: false,
+        transaction_topic: None,
     };
     let encoder = Encoder::new(options, topics, Box::new(NoSchemaIds));
     let letters = DeadLetters { policy: DeadLetterPolicy::DeadLetter, topic };
