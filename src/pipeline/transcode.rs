@@ -308,7 +308,8 @@ impl ChangeHandler for Handler<'_> {
 
     fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
         let encoded = self.encoder.encode_transaction(edge, &mut self.out);
-        encoded.map_err(|error| self.refused(error))
+        encoded.map_err(|error| self.refused(error))?;
+        self.make_room()
     }
 
     fn keep_schemas(&mut self, schemas: &SchemaHistory) -> Result<(), BoxError> {
