@@ -229,7 +229,7 @@ impl MysqlSource {
 
     /// `no_data`: the log's present end.
     async fn at_the_end(&self, mut server: Server) -> Result<Plan, BoxError> {
-        let earlier = undecided::place(&mut server.connection).await?;
+        let earlier = undecided::place(&mut server.connection, &server.facts.account).await?;
         let found = moment::end_of_log(&mut server.connection, &self.config.tables).await?;
         let (point, definitions) = found;
         let settings = self.schema_settings(&server.facts);
@@ -258,7 +258,7 @@ impl MysqlSource {
         past: Option<(Position, StartPoint, Schemas)>,
     ) -> Result<Plan, BoxError> {
         let Server { mut connection, facts, dump } = server;
-        let earlier = undecided::place(&mut connection).await?;
+        let earlier = undecided::place(&mut connection, &facts.account).await?;
         // Idle for hours, it would only be a connection to lose.
         connection.close().await;
         let connect = ConnectSettings::of(self.flavor, &self.config);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::connection::MyConnection;
 use super::error::SourceError;
 use super::log_point::{self, LogPoint};
+use super::preflight;
 use super::settings::Flavor;
 use super::sql::{Columns, Row};
 use crate::failpoint;
@@ -34,12 +35,15 @@ const DENIED: [u16; 2] = [1401, 1227];
 ///
 /// # Errors
 /// When one stays undecided for a minute, or the server cannot be asked.
-pub(super) async fn place(connection: &mut MyConnection) -> Result<LogPoint, SourceError> {
+pub(super) async fn place(
+    connection: &mut MyConnection,
+    account: &str,
+) -> Result<LogPoint, SourceError> {
     let point = log_point::read(connection).await?;
     let since = Instant::now();
     let mut old = match prepared(connection).await {
         Ok(old) => old,
-        Err(error) if DENIED.iter().any(|code| error.has_code(*code)) => {
+        Err(error) if is_denied(&error) => {
             tracing::info!("XA transactions cannot be seen without XA_RECOVER_ADMIN");
             return Ok(point);
         }
@@ -58,14 +62,24 @@ pub(super) async fn place(connection: &mut MyConnection) -> Result<LogPoint, Sou
             return Err(SourceError::Undecided { names, waited_ms });
         }
         tokio::time::sleep(REST).await;
-        // A right that is taken away meanwhile is an error: those that are waited for have names.
-        let now = prepared(connection).await?;
+        let now = match prepared(connection).await {
+            Ok(now) => now,
+            // Taken away meanwhile: what is not to be seen any more is not decided.
+            Err(error) if is_denied(&error) => {
+                return Err(preflight::missing(account, LIST, "XA_RECOVER_ADMIN"));
+            }
+            Err(error) => return Err(error),
+        };
         match since.elapsed() < LISTED_WITHIN {
             true => old = now,
             false => old.retain(|name| now.contains(name)),
         }
     }
     Ok(point)
+}
+
+fn is_denied(error: &SourceError) -> bool {
+    DENIED.iter().any(|code| error.has_code(*code))
 }
 
 fn names(transactions: &BTreeSet<String>) -> String {

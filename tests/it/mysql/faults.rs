@@ -225,6 +225,8 @@ fn a_kill_at_each_point_of_a_snapshot_loses_nothing() {
             let tailwater = setup.start();
             files.push(tailwater.stdout.clone());
             workload.run_rows(20);
+            // In the stream and not in the snapshot, behind which older changes follow.
+            tailwater.ready();
             server.run(&format!("insert into {database}.sentinel values (1)"));
             arrives(&tailwater, &format!("{database}.sentinel"));
             tailwater.stop().expect(0, &[]);
