@@ -240,10 +240,10 @@ fn the_logs_of_two_servers_are_read_to_their_end() {
     for (log, n_rows, end) in [
         (
             MYSQL,
-            115,
+            116,
             "4df5e6ba-e55c-11f1-805a-02fc00000001:1-109 (binlog.000001:38022 of server u)",
         ),
-        (MARIADB, 108, "0-2-105 (binlog.000001:34538)"),
+        (MARIADB, 109, "0-2-105 (binlog.000001:34538)"),
         (MARIADB_FEATURES, 24, "0-2-27,7-2-1 (binlog.000001:8073)"),
     ] {
         let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
