@@ -28,6 +28,9 @@ pub const ACKNOWLEDGED: &str = "acknowledged";
 /// Between two looks at a publication.
 pub const LOOK: &str = "look";
 
+/// Before a server that gives no answer is asked whether it is there, and for that answer.
+pub const QUIET: &str = "quiet";
+
 /// For the decision of an XA transaction.
 pub const UNDECIDED: &str = "undecided";
 

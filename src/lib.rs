@@ -38,6 +38,7 @@
 //! | [`kafka_client`] | how is a Kafka cluster reached, by sink and offset store alike? |
 //! | [`schema`] | what does a table version look like, in itself and as Connect and Avro schema? |
 //! | [`change`] | what is one row change? |
+//! | [`budget`] | how much memory may the records of one batch of wire bytes take? |
 //! | [`record`] | what does a sink get? |
 //! | [`sources`] | how are a database's bytes read and understood? |
 //! | [`encode`] | how does a change become bytes? |
@@ -81,6 +82,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod budget;
 pub mod change;
 pub mod cli;
 pub mod config;

@@ -2,13 +2,15 @@
 //! and the boundaries at which a position is complete.
 //!
 //! A batch is the unit of durability: a sink reports whole batches, in order. Batches are small
-//! (about a megabyte at most), so that costs little and saves a ledger per record.
+//! (about a megabyte, and a row that is larger), so that costs little and saves a ledger per
+//! record.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::budget::Share;
 use crate::change::Progress;
 
 /// Batches whose memory is kept for further ones, and the largest arena that is worth keeping.
@@ -101,7 +103,7 @@ pub struct RecordBatch {
     /// Records that the sink set aside, for metrics.
     pub n_dead_letters: u64,
     /// Bytes of the memory budget that this batch holds until it is dropped.
-    pub budget: Option<tokio::sync::OwnedSemaphorePermit>,
+    pub budget: Option<Share>,
     /// Where the memory of this batch goes back to.
     pub home: Option<Home>,
 }

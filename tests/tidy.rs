@@ -31,10 +31,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("schema/registry", &["config", "disposition", "schema::registry"]),
     ("schema/", &["value", "schema", "disposition", "config"]),
     ("change.rs", &["value", "schema", "offsets::position"]),
-    ("record.rs", &["change"]),
+    ("budget.rs", &[]),
+    ("record.rs", &["budget", "change"]),
     (
         "sources/",
         &[
+            "budget",
             "value",
             "change",
             "schema",

@@ -46,6 +46,7 @@ pub fn decoder(flavor: Flavor) -> Decoder {
         include_query: true,
         include_schema_changes: true,
         resume_from,
+        event_bytes_max: 1 << 30,
     };
     let settings = SchemaSettings {
         flavor,

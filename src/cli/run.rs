@@ -13,10 +13,8 @@ use crate::admin::Admin;
 use crate::app::{self, Outcome};
 use crate::config::{self, Config, Loaded, Secret};
 use crate::exit;
+use crate::pipeline::run::goodbye;
 use crate::stats::{State, Stats};
-
-/// How long what still runs after the end may take to notice it.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -70,13 +68,19 @@ pub(super) fn run(arguments: Arguments) -> Result<exit::Code, Report> {
         Some(Until::CaughtUp) => app::Until::CaughtUp,
     };
     let runtime = super::runtime()?;
-    let ended = runtime.block_on(run_with_admin(config, until));
-    // Blocking questions to brokers that are away may take minutes; their answers serve nobody.
-    runtime.shutdown_timeout(GOODBYE);
+    let goodbye = goodbye(config.delivery.drain_timeout);
+    let ended = runtime.block_on(run_with_admin(config, until, goodbye / 4));
+    // The lock on the offsets is given back here. Blocking questions to brokers that are away may
+    // take minutes; their answers serve nobody.
+    runtime.shutdown_timeout(goodbye * 3 / 4);
     ended
 }
 
-async fn run_with_admin(config: Config, until: app::Until) -> Result<exit::Code, Report> {
+async fn run_with_admin(
+    config: Config,
+    until: app::Until,
+    close_timeout: Duration,
+) -> Result<exit::Code, Report> {
     let stats = Arc::new(Stats::default());
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -94,10 +98,9 @@ async fn run_with_admin(config: Config, until: app::Until) -> Result<exit::Code,
         stats.set_state(State::Failed(error.to_string()));
     }
     stop.cancel();
-    while let Some(served) = tasks.join_next().await {
-        if let Ok(Err(error)) = served {
-            tracing::warn!(%error, "health and metrics stopped early");
-        }
+    let closed = tokio::time::timeout(close_timeout, tasks.join_next()).await;
+    if let Ok(Some(Ok(Err(error)))) = closed {
+        tracing::warn!(%error, "health and metrics stopped early");
     }
     match done {
         Ok(Outcome::Stopped | Outcome::Reached) => {

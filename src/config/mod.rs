@@ -341,7 +341,7 @@ pub struct DeliveryConfig {
     pub tombstones: bool,
     /// A checkpoint is written at most this often while records flow.
     pub checkpoint_interval: Duration,
-    /// How long a stop may take to finish what is in flight.
+    /// How long a stop may take as a whole.
     pub drain_timeout: Duration,
     /// Memory of the rows between socket and sink, all queues together.
     pub memory_bytes: u32,

@@ -630,8 +630,9 @@ pub(super) struct Delivery {
     /// A checkpoint is written at most this often while records flow. Longer: fewer writes, more
     /// duplicates after a crash. 10ms to 1h. Default: 1s.
     pub(super) checkpoint_interval: Option<Span>,
-    /// How long a stop (SIGTERM) may take to finish what is in flight; keep it below the time
-    /// after which the supervisor kills. 0s to 168h. Default: 30s.
+    /// How long a stop (SIGTERM) may take as a whole, goodbyes included: what is in flight is
+    /// finished within it, or sent again by the next start. Keep it below the time after which the
+    /// supervisor kills. 0s to 168h. Default: 30s.
     pub(super) drain_timeout: Option<Span>,
     /// Memory of the rows between socket and sink, all queues together, by an estimate from their
     /// number and size. A full budget stops the reading, nothing else. 1MiB to 2GiB.

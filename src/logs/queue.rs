@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -12,7 +12,7 @@ use super::Style;
 
 /// Some hundred kilobytes: more than any burst of a pipeline that works.
 const LINES_MAX: usize = 1024;
-/// How long the last words wait for a reader that does not read.
+/// How long the last words wait for a reader that does not read, all of them together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -28,8 +28,19 @@ struct State {
     n_lost: u64,
     /// The thread has a line in hand.
     writing: bool,
-    /// The process ends: lines wait for room.
-    ending: bool,
+    /// The process ends: until then lines wait for room.
+    ends: Option<Instant>,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.lines.len() >= LINES_MAX
+    }
+
+    /// What is left of the patience.
+    fn left(&self) -> Duration {
+        self.ends.map_or(Duration::ZERO, |ends| ends.saturating_duration_since(Instant::now()))
+    }
 }
 
 impl Queue {
@@ -53,12 +64,12 @@ impl Queue {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        if state.ending {
-            let full = |state: &mut State| state.lines.len() >= LINES_MAX;
-            let waited = self.changed.wait_timeout_while(state, PATIENCE, full);
+        if state.is_full() && !state.left().is_zero() {
+            let left = state.left();
+            let waited = self.changed.wait_timeout_while(state, left, |state| state.is_full());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if state.lines.len() >= LINES_MAX {
+        if state.is_full() {
             state.n_lost += 1;
             return;
         }
@@ -68,9 +79,10 @@ impl Queue {
 
     pub(super) fn finish(&self) {
         let mut state = self.state();
-        state.ending = true;
+        state.ends.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let left = state.left();
         let busy = |state: &mut State| state.writing || !state.lines.is_empty();
-        drop(self.changed.wait_timeout_while(state, PATIENCE, busy));
+        drop(self.changed.wait_timeout_while(state, left, busy));
     }
 
     /// The thread: one line after the other, for ever.
@@ -176,9 +188,27 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             lines.iter().take_while(|line| line != "end\n").count()
         });
-        queue.state().ending = true;
+        queue.state().ends = Some(Instant::now() + PATIENCE);
         queue.push(b"end\n");
         assert!(reader.join().unwrap() >= LINES_MAX, "and nothing before them is lost");
         queue.finish();
+    }
+
+    /// Each line behind the first words of the end had its own five seconds.
+    #[test]
+    fn the_last_words_have_one_patience_together() {
+        let (queue, lines) = queue();
+        for n in 0..2 * LINES_MAX {
+            queue.push(format!("{n}\n").as_bytes());
+        }
+        let started = Instant::now();
+        queue.finish();
+        for _ in 0..5 {
+            queue.push(b"more\n");
+        }
+        queue.finish();
+        let took = started.elapsed();
+        assert!((PATIENCE..PATIENCE + Duration::from_secs(2)).contains(&took), "{took:?}");
+        drop(lines);
     }
 }

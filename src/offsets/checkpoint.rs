@@ -51,6 +51,10 @@ pub enum SourceIdentity {
         /// may not ask for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
+        /// UUID of the collection `admin.system.version`, which the first start of the deployment
+        /// made; `None` where the user may not ask for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admin_uuid: Option<String>,
     },
 }
 

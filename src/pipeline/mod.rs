@@ -12,7 +12,9 @@
 //! from memory. So there is one way to start, and every reconnect takes it.
 //!
 //! Every queue is bounded. The memory budget counts what a batch takes from the socket until the
-//! records made of it are durable; when it is spent the session stops reading and nothing else.
+//! records made of it are durable; when it is spent the session stops reading and nothing else. A
+//! batch that becomes more than it reserved, as one event of a whole transaction does, leaves in
+//! pieces, and the transcoder waits for the ones before.
 
 pub mod keep;
 pub mod report;

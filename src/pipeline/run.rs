@@ -6,6 +6,10 @@
 //! once. A drain that somebody waits behind, a stop or a source to be met again, has a deadline;
 //! what it does not finish is sent again by the next run. A source that came to its own end has
 //! none: nothing waits, and the sink's own budget ends what never will.
+//!
+//! `drain_timeout` is the time of a whole stop, as whoever sends SIGKILL behind it counts. What is
+//! in flight has most of it; [`goodbye`] is kept for the last save and for parts that do not hear,
+//! and as much again for what the process does after the run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +38,10 @@ const RECORD_BATCHES_MAX: usize = 4;
 const RECEIPTS_MAX: usize = 64;
 /// How long tasks that have nothing left to do may take to notice.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Goodbyes that the time of a stop is divided into.
+const GOODBYES: u32 = 5;
+/// Of a stop that shall not take any time.
+const GOODBYE_MIN: Duration = Duration::from_millis(50);
 
 /// A deadline for a wait without one; its arm is off meanwhile.
 const FAR_AWAY: Duration = Duration::from_secs(3600);
@@ -72,6 +80,12 @@ pub struct Limits {
     pub memory_bytes: u32,
     pub checkpoint_interval: Duration,
     pub drain_timeout: Duration,
+}
+
+/// The share of a stop that what comes behind the drain has, and behind the run once more.
+#[must_use]
+pub fn goodbye(drain_timeout: Duration) -> Duration {
+    (drain_timeout / GOODBYES).clamp(GOODBYE_MIN, GOODBYE)
 }
 
 /// Runs until told to stop, until the goal is reached, or until the first error.
@@ -147,6 +161,7 @@ async fn begin(
         limits,
         until,
         reached: false,
+        deadline: None,
         reporter,
     })
 }
@@ -179,18 +194,33 @@ struct Running {
     limits: Limits,
     until: Until,
     reached: bool,
+    /// Since somebody waits for the end.
+    deadline: Option<Deadline>,
     reporter: Reporter,
+}
+
+/// When what is given up.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    drain: Instant,
+    /// The last save, and every part.
+    run: Instant,
+}
+
+impl Deadline {
+    fn from_now(drain_timeout: Duration) -> Self {
+        let (now, goodbye) = (Instant::now(), goodbye(drain_timeout));
+        let run = drain_timeout.saturating_sub(goodbye);
+        Self { drain: now + run.saturating_sub(goodbye), run: now + run }
+    }
 }
 
 impl Running {
     async fn finish(&mut self, stop: &CancellationToken) -> Result<Outcome, RunError> {
         let drained = self.deliver_all(stop).await;
         let saved = match drained {
-            Ok(()) => self.save_in_time(stop, None).await,
             // What a drain that took too long has delivered counts none the less.
-            Err(RunError::Drain { .. }) => {
-                self.save_in_time(stop, Some(Instant::now() + GOODBYE)).await
-            }
+            Ok(()) | Err(RunError::Drain { .. }) => self.save_in_time(stop).await,
             Err(_) => Ok(()),
         };
         let sink_end = self.join(drained).await?;
@@ -214,14 +244,14 @@ impl Running {
     async fn deliver_all(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut tick = tokio::time::interval(self.limits.checkpoint_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline: Option<Instant> = None;
         // A goal that an earlier run reached needs no news to be reached.
         self.check_reached();
         loop {
-            if self.reached && deadline.is_none() {
+            if self.reached && self.deadline.is_none() {
                 self.stop_session.cancel();
-                deadline = Some(self.drain_deadline());
+                self.deadline = Some(self.deadline_from_now());
             }
+            let deadline = self.deadline.map(|deadline| deadline.drain);
             let overdue = deadline.unwrap_or_else(|| Instant::now() + FAR_AWAY);
             tokio::select! {
                 biased;
@@ -229,12 +259,12 @@ impl Running {
                 () = stop.cancelled(), if deadline.is_none() => {
                     self.reporter.stopping();
                     self.stop_session.cancel();
-                    deadline = Some(self.drain_deadline());
+                    self.deadline = Some(self.deadline_from_now());
                 }
                 // 2. The session ended by itself. One that failed is not waited for for ever.
                 () = self.session.ended(), if !self.session.has_ended() => {
                     if self.session.has_failed() {
-                        deadline = deadline.or(Some(self.drain_deadline()));
+                        self.deadline = self.deadline.or(Some(self.deadline_from_now()));
                     }
                 }
                 // 3. A drain that takes too long is given up.
@@ -243,11 +273,11 @@ impl Running {
                 }
                 // 4. Checkpoints before more receipts, so that a flood of them cannot starve it.
                 _ = tick.tick(), if self.checkpointer.is_behind() => {
-                    self.save_in_time(stop, deadline).await?;
+                    self.save_in_time(stop).await?;
                 }
                 // 5. Rows wait for it, and the memory that they hold.
                 Some(request) = self.requests.next() => {
-                    self.keep_in_time(request, (stop, deadline)).await?;
+                    self.keep_in_time(request, stop).await?;
                 }
                 // 6. What became durable.
                 receipt = self.receipts.recv() => match receipt {
@@ -258,8 +288,8 @@ impl Running {
         }
     }
 
-    fn drain_deadline(&self) -> Instant {
-        Instant::now() + self.limits.drain_timeout
+    fn deadline_from_now(&self) -> Deadline {
+        Deadline::from_now(self.limits.drain_timeout)
     }
 
     fn deliver(&mut self, receipt: Receipt) {
@@ -269,12 +299,8 @@ impl Running {
 
     /// A store may wait for its brokers for minutes; a stop does not. A save that was given up has
     /// an unknown outcome, and the run ends with it.
-    async fn save_in_time(
-        &mut self,
-        stop: &CancellationToken,
-        deadline: Option<Instant>,
-    ) -> Result<(), RunError> {
-        let timeout = self.limits.drain_timeout;
+    async fn save_in_time(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
+        let (deadline, timeout) = (self.deadline, self.limits.drain_timeout);
         tokio::select! {
             biased;
             // 1. An answer that is there counts.
@@ -288,9 +314,9 @@ impl Running {
     async fn keep_in_time(
         &mut self,
         Request { schemas, kept }: Request,
-        (stop, deadline): (&CancellationToken, Option<Instant>),
+        stop: &CancellationToken,
     ) -> Result<(), RunError> {
-        let timeout = self.limits.drain_timeout;
+        let (deadline, timeout) = (self.deadline, self.limits.drain_timeout);
         tokio::select! {
             biased;
             // 1. An answer that is there counts.
@@ -330,9 +356,10 @@ impl Running {
         // What is still alive here was given up or has nothing left to do.
         self.stop_all.cancel();
         self.requests.refuse();
-        let session = self.session.finish().await.map_err(RunError::Source);
-        let sink = self.sink.finish().await.map_err(RunError::Sink);
-        let transcoder = tokio::time::timeout(GOODBYE, &mut self.transcoder).await;
+        let by = self.deadline.map_or_else(|| Instant::now() + GOODBYE, |deadline| deadline.run);
+        let session = self.session.finish(by).await.map_err(RunError::Source);
+        let sink = self.sink.finish(by).await.map_err(RunError::Sink);
+        let transcoder = tokio::time::timeout_at(by, &mut self.transcoder).await;
         match drained {
             Ok(()) => {
                 let sink_end = sink?;
@@ -360,12 +387,12 @@ fn too_late(timeout: Duration) -> RunError {
 }
 
 /// When a save has taken too long.
-async fn overdue(stop: &CancellationToken, deadline: Option<Instant>, timeout: Duration) {
+async fn overdue(stop: &CancellationToken, deadline: Option<Deadline>, drain_timeout: Duration) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => tokio::time::sleep_until(deadline.run).await,
         None => {
             stop.cancelled().await;
-            tokio::time::sleep(timeout).await;
+            tokio::time::sleep_until(Deadline::from_now(drain_timeout).run).await;
         }
     }
 }
@@ -399,8 +426,8 @@ impl<T: Default, E> Task<T, E> {
         matches!(self.result, Some(Err(_)))
     }
 
-    async fn finish(&mut self) -> Result<T, E> {
-        if tokio::time::timeout(GOODBYE, self.ended()).await.is_err() {
+    async fn finish(&mut self, by: Instant) -> Result<T, E> {
+        if tokio::time::timeout_at(by, self.ended()).await.is_err() {
             self.handle.abort();
         }
         self.result.take().unwrap_or_else(|| Ok(T::default()))

@@ -3,8 +3,13 @@
 //! It is the only place that knows both the decoder and the encoder, and it owns the arena that
 //! the values of a batch live in. In steady state nothing is allocated per row: the arena keeps
 //! its chunks, and a batch costs one buffer.
+//!
+//! One event may hold a transaction of any size. Records leave as soon as they are a batch, between
+//! any two rows, and this thread waits in the middle of the event where memory is short. A place to
+//! start again from goes with the records behind which it is, so a run that dies in between sends
+//! the rows of the event once more, with the same ids, and never passes over one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 use tokio::sync::mpsc;
@@ -21,12 +26,14 @@ use crate::pipeline::supervise::chain;
 use crate::record::{Batches, Boundary, RecordBatch, TopicId};
 use crate::schema::history::SchemaHistory;
 use crate::sinks::dead_letter::{self, DeadLetter, FailureKind};
-use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage, Undecodable};
+use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Reservation, Stage, Undecodable};
 use crate::stats::{DeadLetterKind, Stats};
 
 /// Records are usually about this much larger than the wire bytes they are made of; a first guess
 /// at the buffer, not a limit.
 const GROWTH: usize = 3;
+/// The largest guess: records leave before they are much more.
+const GUESS_MAX: usize = 1 << 20;
 /// Chunks of the arena beyond this are given back after an unusually large batch.
 const ARENA_KEPT_BYTES: usize = 8 << 20;
 
@@ -84,36 +91,63 @@ impl Transcoder {
         let mut arena = Bump::new();
         while let Some(batch) = raw.blocking_recv() {
             failpoint::hit(failpoint::READ);
-            let (mut records, result) = self.transcode(&batch, &arena);
-            arena.reset();
-            if arena.allocated_bytes() > ARENA_KEPT_BYTES {
-                arena = Bump::new();
-            }
-            // What came before a bad row is whole records and leaves; a boundary behind it cannot
-            // exist yet, so nothing is passed over.
-            if !records.is_empty() {
-                records.sequence = self.next_sequence;
-                self.next_sequence += 1;
-                records.read_at = Some(batch.read_at);
-                let (n, n_bytes) = (records.records.len(), records.data.len());
-                records.budget = batch.budget.map(|held| held.settle(n, n_bytes));
-                failpoint::hit(failpoint::ENCODE);
-                self.stats.sent(u64::try_from(records.records.len()).unwrap_or(u64::MAX));
-                if out.blocking_send(records).is_err() {
-                    return Ok(());
-                }
-            }
-            match result {
+            match self.transcode(batch, &arena, out) {
                 Ok(()) => {}
                 Err(Ended::Failed(error)) => return Err(error),
                 Err(Ended::GivenUp) => return Ok(()),
+            }
+            arena.reset();
+            if arena.allocated_bytes() > ARENA_KEPT_BYTES {
+                arena = Bump::new();
             }
         }
         Ok(())
     }
 
-    fn report(&mut self, raw: &RawBatch, out: &RecordBatch, n_dead: u64) {
-        let n_rows = self.counts.flush(&self.stats);
+    fn transcode(
+        &mut self,
+        mut raw: RawBatch,
+        arena: &Bump,
+        out: &mpsc::Sender<RecordBatch>,
+    ) -> Result<(), Ended> {
+        let guess = (raw.data.len().saturating_mul(GROWTH).min(GUESS_MAX), raw.messages.len());
+        let mut handler = Handler {
+            encoder: &mut self.encoder,
+            dead_letters: self.dead_letters,
+            now_ns: now_ns(),
+            out: self.batches.make(guess.0, guess.1),
+            counts: &mut self.counts,
+            stats: &self.stats,
+            n_dead: 0,
+            keeper: &self.keeper,
+            fault: Fault::Row,
+            road: Road {
+                out,
+                batches: &mut self.batches,
+                next_sequence: &mut self.next_sequence,
+                read_position: &mut self.read_position,
+                read_at: raw.read_at,
+                reserved: raw.budget.take(),
+                n_rows: 0,
+            },
+        };
+        let result = self.decoder.decode(&raw, arena, &mut handler);
+        // What came before a bad row is whole records and leaves; a boundary behind it cannot
+        // exist yet, so nothing is passed over.
+        let handed_on = handler.hand_on_rest();
+        let Handler { road, n_dead, fault, .. } = handler;
+        let n_rows = road.n_rows;
+        self.report(&raw, n_rows, n_dead);
+        let ended = |error| match fault {
+            Fault::Row => Ended::Failed(RunError::Transcode(error)),
+            Fault::Registry => Ended::Failed(RunError::Registry(error)),
+            Fault::Run => Ended::GivenUp,
+        };
+        handed_on.map_err(|SinkGone| Ended::GivenUp)?;
+        result.map_err(ended)
+    }
+
+    fn report(&mut self, raw: &RawBatch, n_rows: u64, n_dead: u64) {
         let n_bytes = u64::try_from(raw.data.len()).unwrap_or(u64::MAX);
         if n_dead > 0 {
             self.stats.dead_letters(DeadLetterKind::Conversion, n_dead);
@@ -122,36 +156,8 @@ impl Transcoder {
             Stage::Snapshot { .. } => self.stats.snapshot.add(n_rows, n_bytes),
             Stage::SnapshotTableEnd { .. } => self.stats.snapshot.table_done(),
             Stage::SnapshotEnd => {}
-            Stage::Stream => {
-                if let Some(boundary) = out.boundaries.last() {
-                    self.read_position = boundary.progress.position().as_metric();
-                }
-                self.stats.read(n_bytes, self.read_position, raw.read_at);
-            }
+            Stage::Stream => self.stats.read(n_bytes, self.read_position, raw.read_at),
         }
-    }
-
-    fn transcode(&mut self, raw: &RawBatch, arena: &Bump) -> (RecordBatch, Result<(), Ended>) {
-        let mut handler = Handler {
-            encoder: &mut self.encoder,
-            dead_letters: self.dead_letters,
-            now_ns: now_ns(),
-            out: self.batches.make(raw.data.len().saturating_mul(GROWTH), raw.messages.len()),
-            counts: &mut self.counts,
-            stats: &self.stats,
-            n_dead: 0,
-            keeper: &self.keeper,
-            fault: Fault::Row,
-        };
-        let result = self.decoder.decode(raw, arena, &mut handler);
-        let Handler { out, n_dead, fault, .. } = handler;
-        self.report(raw, &out, n_dead);
-        let ended = |error| match fault {
-            Fault::Row => Ended::Failed(RunError::Transcode(error)),
-            Fault::Registry => Ended::Failed(RunError::Registry(error)),
-            Fault::Run => Ended::GivenUp,
-        };
-        (out, result.map_err(ended))
     }
 }
 
@@ -172,6 +178,29 @@ enum Fault {
     Run,
 }
 
+/// Ends a batch in its middle; never seen outside.
+#[derive(Debug, thiserror::Error)]
+#[error("hand on records: nobody takes them any more")]
+struct SinkGone;
+
+impl Diagnose for SinkGone {
+    fn disposition(&self) -> Disposition {
+        Disposition::Reconnect
+    }
+}
+
+/// The way of records out of the batch of wire bytes that they are made of.
+struct Road<'h> {
+    out: &'h mpsc::Sender<RecordBatch>,
+    batches: &'h mut Batches,
+    next_sequence: &'h mut u64,
+    read_position: &'h mut u64,
+    read_at: Instant,
+    reserved: Option<Reservation>,
+    /// Handed on so far.
+    n_rows: u64,
+}
+
 /// Takes the changes of one batch.
 struct Handler<'h> {
     encoder: &'h mut Encoder,
@@ -183,9 +212,59 @@ struct Handler<'h> {
     n_dead: u64,
     keeper: &'h Keeper,
     fault: Fault,
+    road: Road<'h>,
 }
 
 impl Handler<'_> {
+    /// Behind each row: records that are enough for a batch leave.
+    #[inline]
+    fn make_room(&mut self) -> Result<(), BoxError> {
+        let (n, n_bytes) = (self.out.records.len(), self.out.data.len());
+        match &self.road.reserved {
+            Some(reserved) if reserved.is_piece(n, n_bytes) => self.hand_on_piece(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Blocks until there is room for more.
+    fn hand_on_piece(&mut self) -> Result<(), BoxError> {
+        let next = self.road.batches.make(GUESS_MAX, self.out.records.len());
+        let mut records = std::mem::replace(&mut self.out, next);
+        let (n, n_bytes) = (records.records.len(), records.data.len());
+        records.budget = self.road.reserved.as_mut().map(|held| held.piece(n, n_bytes));
+        self.now_ns = now_ns();
+        self.hand_on(records).map_err(|gone| {
+            self.fault = Fault::Run;
+            Box::new(gone) as BoxError
+        })
+    }
+
+    fn hand_on_rest(&mut self) -> Result<(), SinkGone> {
+        let mut records = std::mem::take(&mut self.out);
+        let (n, n_bytes) = (records.records.len(), records.data.len());
+        let share = self.road.reserved.take().map(|held| held.settle(n, n_bytes));
+        records.budget = share;
+        self.hand_on(records)
+    }
+
+    fn hand_on(&mut self, mut records: RecordBatch) -> Result<(), SinkGone> {
+        let road = &mut self.road;
+        road.n_rows += self.counts.flush(self.stats);
+        if let Some(boundary) = records.boundaries.last() {
+            *road.read_position = boundary.progress.position().as_metric();
+        }
+        if records.is_empty() {
+            records.recycle();
+            return Ok(());
+        }
+        records.sequence = *road.next_sequence;
+        *road.next_sequence += 1;
+        records.read_at = Some(road.read_at);
+        failpoint::hit(failpoint::ENCODE);
+        self.stats.sent(u64::try_from(records.records.len()).unwrap_or(u64::MAX));
+        road.out.blocking_send(records).map_err(|_| SinkGone)
+    }
+
     fn refused(&mut self, error: EncodeError) -> BoxError {
         if matches!(error, EncodeError::Registry { .. }) {
             self.fault = Fault::Registry;
@@ -210,12 +289,12 @@ impl ChangeHandler for Handler<'_> {
         match self.encoder.encode(change, self.now_ns, &mut self.out) {
             Ok(()) => {
                 self.counts.count(change.table, self.stats);
-                Ok(())
+                self.make_room()
             }
             Err(error) if self.may_bury(&error) => {
                 let table = change.table.path.join(".");
                 self.bury(&letter(&table, change.id, change.raw, &error, self.now_ns));
-                Ok(())
+                self.make_room()
             }
             Err(error) => Err(self.refused(error)),
         }
@@ -223,7 +302,8 @@ impl ChangeHandler for Handler<'_> {
 
     fn schema_change(&mut self, change: &SchemaChange<'_>) -> Result<(), BoxError> {
         let encoded = self.encoder.encode_schema_change(change, self.now_ns, &mut self.out);
-        encoded.map_err(|error| self.refused(error))
+        encoded.map_err(|error| self.refused(error))?;
+        self.make_room()
     }
 
     fn transaction(&mut self, edge: &TransactionEdge<'_>) -> Result<(), BoxError> {
@@ -255,7 +335,7 @@ impl ChangeHandler for Handler<'_> {
             return Err(row.error);
         }
         self.bury(&letter(row.table, row.id, row.raw, &*row.error, self.now_ns));
-        Ok(())
+        self.make_room()
     }
 }
 
@@ -282,3 +362,6 @@ fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

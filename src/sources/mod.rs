@@ -12,6 +12,7 @@ pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 mod progress;
+mod readers;
 
 mod net;
 mod snapshot_marks;

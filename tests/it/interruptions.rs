@@ -176,3 +176,33 @@ fn a_stop_in_the_snapshot_ends_in_time_and_the_next_start_begins_it_again() {
     let ids: BTreeSet<i64> = ids(&setup).into_iter().collect();
     assert!(ids.into_iter().eq(0..=N));
 }
+
+/// The lock on the offsets was given back on the runtime's own thread, and every goodbye had its
+/// time behind that of the drain: brokers that hear nothing made a stop of 6 s one of 20.
+#[test]
+fn a_stop_while_kafka_is_mute_ends_within_its_time() {
+    let proxy = Proxy::start(0);
+    let broker = Kafka::start_behind(proxy.port);
+    proxy.retarget(broker.second_port);
+    let database = database("mute_kafka");
+    let mut setup = Setup::kafka(&database, &broker);
+    let bootstrap = vec![format!("127.0.0.1:{}", proxy.port)];
+    setup.set("sink.kafka.bootstrap_servers", bootstrap.clone());
+    let offsets = serde_json::json!({ "bootstrap_servers": bootstrap, "replication_factor": 1 });
+    setup.set("offsets", serde_json::json!({ "kafka": offsets }));
+    setup.set("delivery.drain_timeout", "6s");
+    for mute in [false, true] {
+        let tailwater = setup.start();
+        tailwater.ready();
+        proxy.stall(mute);
+        database.run(&format!("insert into t values ({})", 10 + i64::from(mute)));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let begun = std::time::Instant::now();
+        tailwater.process.signal("TERM");
+        let ended = tailwater.wait(seconds(30));
+        let took = begun.elapsed();
+        println!("a stop of at most 6 s, mute: {mute}: {took:?}, exit code {}", ended.code);
+        assert_eq!(ended.code, if mute { exit::INCOMPLETE } else { 0 }, "{}", ended.stderr);
+        assert!(took < seconds(6), "{took:?}: {}", ended.stderr);
+    }
+}

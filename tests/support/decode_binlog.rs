@@ -49,6 +49,7 @@ pub(crate) fn decoder(flavor: Flavor) -> Decoder {
         include_query: false,
         include_schema_changes: false,
         resume_from,
+        event_bytes_max: 1 << 30,
     };
     let settings = SchemaSettings {
         flavor,

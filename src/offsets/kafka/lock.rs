@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
 use super::{Place, REQUEST_TIMEOUT, blocking};
-use crate::kafka_client::{KafkaLog, Purpose, client_config, without_values};
+use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::offsets::OffsetError;
 
 /// A member that died without a goodbye is forgotten after this long.
@@ -38,7 +38,13 @@ const HELD_POLL: Duration = Duration::from_millis(10);
 /// A group that did not give the partition by now is asked who has it.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
+/// Given back on a thread for blocking work: brokers that are away must not hold up a stop, nor
+/// the next run. The runtime's end waits for it, within bounds.
 pub(super) struct Lock {
+    membership: Offloaded<Membership>,
+}
+
+struct Membership {
     state: Arc<State>,
     thread: JoinHandle<()>,
 }
@@ -74,12 +80,12 @@ impl Lock {
         let thread = thread
             .spawn(move || polled.keep())
             .expect("a process that could start tasks can start one more thread");
-        Ok(Self { state, thread })
+        Ok(Self { membership: Offloaded::new(Membership { state, thread }) })
     }
 
     /// How often the partition was taken away from this process.
     pub(super) fn losses(&self) -> u64 {
-        self.state.losses.load(Ordering::Acquire)
+        self.membership.state.losses.load(Ordering::Acquire)
     }
 
     /// Returns at once while the lock is held; otherwise waits for the brokers to come back, or to
@@ -88,8 +94,9 @@ impl Lock {
         let begun = Instant::now();
         let deadline = begun + JOIN_TIMEOUT.max(place.config.retry_budget);
         let mut ask_at = begun + ASK_AFTER;
-        while !self.state.held.load(Ordering::Acquire) {
-            if let Some(failure) = self.state.consumer.context().failure() {
+        let state = &self.membership.state;
+        while !state.held.load(Ordering::Acquire) {
+            if let Some(failure) = state.consumer.context().failure() {
                 return Err(place.error("lock", KafkaError::Global(failure.code)));
             }
             if Instant::now() >= deadline {
@@ -105,7 +112,7 @@ impl Lock {
     }
 
     async fn check_for_another_holder(&self, place: &Place) -> Result<(), OffsetError> {
-        let (state, owned) = (Arc::clone(&self.state), place.clone());
+        let (state, owned) = (Arc::clone(&self.membership.state), place.clone());
         let members = blocking(move || Ok(members(&owned, &state.consumer))).await?;
         let others = members.iter().flatten().filter(|member| !member.is_this_process());
         let others: Vec<_> = others.collect();
@@ -117,10 +124,11 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
-    /// Blocks for the goodbye, a few milliseconds when the brokers are there: a member that leaves
-    /// without it keeps the next start waiting for the length of its session. The thread lets go
-    /// of the consumer first; its own drop, after this, leaves the group.
+impl Drop for Membership {
+    /// Blocks for the goodbye, a few milliseconds when the brokers are there, and some seconds when
+    /// they are not: a member that leaves without it keeps the next start waiting for the length of
+    /// its session. The thread lets go of the consumer first; its own drop, after this, leaves the
+    /// group.
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Release);
         let deadline = Instant::now() + LEAVE_TIMEOUT;
@@ -233,7 +241,8 @@ fn wait_for_empty_group(
                 if ghosts.outlived(Instant::now()) {
                     return Err(OffsetError::Locked { location: place.location(), holder });
                 }
-                if !said {
+                // What is left of the run before goes by itself.
+                if !said && !members.iter().all(Member::is_this_process) {
                     said = true;
                     tracing::info!(
                         holder,

@@ -12,7 +12,7 @@ use crate::schema::history::SchemaHistory;
 use crate::schema::{Column, ColumnType, Shape, SourceLayout, Table, TableVersion};
 use crate::sources::mongodb::bson::Document;
 use crate::sources::mongodb::fields::{self, FieldRules, Rule};
-use crate::sources::mongodb::namespace::Namespace;
+use crate::sources::mongodb::namespace::{Namespace, is_system};
 use crate::sources::mongodb::source_block::SourceConstants;
 use crate::sources::mongodb::structured::{News, StateError, Structure};
 
@@ -25,7 +25,9 @@ pub(crate) struct Collection {
     pub(crate) structure: Option<Structure>,
 }
 
-/// Every collection that was met; found by name without an allocation.
+/// Every captured collection that was met; found by name without an allocation. There are as many
+/// as there are topics. Of those that are not captured only the last is known: names that come and
+/// go without end are theirs.
 #[derive(Debug)]
 pub(crate) struct Collections {
     constants: SourceConstants,
@@ -35,6 +37,8 @@ pub(crate) struct Collections {
     known: Vec<Known>,
     /// Of the last one that was asked for: events come in runs of one collection.
     last: usize,
+    /// The last one that is not captured.
+    left_out: Namespace,
     next_version: u32,
     form: DocumentForm,
     /// Of a run before, by the collection's name; taken when it is met.
@@ -47,8 +51,7 @@ pub(crate) struct Collections {
 #[derive(Debug)]
 struct Known {
     namespace: Namespace,
-    /// `None` for one that is not captured.
-    collection: Option<Collection>,
+    collection: Collection,
 }
 
 impl Known {
@@ -70,6 +73,7 @@ impl Collections {
             rules,
             known: Vec::new(),
             last: 0,
+            left_out: Namespace::new("", ""),
             next_version: 0,
             form,
             remembered: BTreeMap::new(),
@@ -107,7 +111,7 @@ impl Collections {
         if self.get(of.0, of.1).is_none_or(|collection| collection.structure.is_none()) {
             return;
         }
-        let known = self.known.get_mut(self.last).and_then(|known| known.collection.as_mut());
+        let known = self.known.get_mut(self.last).map(|known| &mut known.collection);
         let Some(Collection { rules, structure: Some(structure), .. }) = known else { return };
         if let Ok(document) = fields::document(rules, document, arena) {
             self.has_news |= structure.observe(document).is_err() || structure.has_news();
@@ -123,7 +127,7 @@ impl Collections {
         }
         let mut changed = false;
         for known in &mut self.known {
-            let Some(collection) = &mut known.collection else { continue };
+            let collection = &mut known.collection;
             let Some(structure) = &mut collection.structure else { continue };
             match structure.take_news() {
                 News::None => continue,
@@ -146,9 +150,16 @@ impl Collections {
     /// `None` for one that is not captured.
     pub(crate) fn get(&mut self, database: &str, collection: &str) -> Option<&Collection> {
         let name = (database, collection);
+        if (self.left_out.database.as_str(), self.left_out.collection.as_str()) == name {
+            return None;
+        }
         if self.known.get(self.last).is_none_or(|known| known.name() != name) {
             self.last = match self.known.binary_search_by(|known| known.name().cmp(&name)) {
                 Ok(index) => index,
+                Err(_) if !self.captures(database, collection) => {
+                    self.left_out.set(database, collection);
+                    return None;
+                }
                 Err(index) => {
                     let known = self.meet(Namespace::new(database, collection));
                     self.known.insert(index, known);
@@ -156,27 +167,27 @@ impl Collections {
                 }
             };
         }
-        self.known.get(self.last)?.collection.as_ref()
+        self.known.get(self.last).map(|known| &known.collection)
+    }
+
+    pub(crate) fn captures(&self, database: &str, collection: &str) -> bool {
+        !is_system(database, collection) && self.filter.matches(database, collection)
     }
 
     fn meet(&mut self, namespace: Namespace) -> Known {
-        let captured = self.filter.matches(&namespace.database, &namespace.collection);
-        let collection = captured.then(|| {
-            let rules = self.rules.of(&namespace);
-            let structure = match self.form {
-                DocumentForm::Text => None,
-                DocumentForm::Structured => {
-                    Some(self.remembered.remove(&namespace.to_string()).unwrap_or_default())
-                }
-            };
-            let data_type = structure.as_ref().map_or(ColumnType::Json, Structure::column_type);
-            let version = TableVersion(self.next_version);
-            self.next_version += 1;
-            let layout = self.constants.layout(&namespace);
-            let table = Arc::new(table(version, &namespace, data_type, layout));
-            Collection { table, rules, structure }
-        });
-        Known { namespace, collection }
+        let rules = self.rules.of(&namespace);
+        let structure = match self.form {
+            DocumentForm::Text => None,
+            DocumentForm::Structured => {
+                Some(self.remembered.remove(&namespace.to_string()).unwrap_or_default())
+            }
+        };
+        let data_type = structure.as_ref().map_or(ColumnType::Json, Structure::column_type);
+        let version = TableVersion(self.next_version);
+        self.next_version += 1;
+        let layout = self.constants.layout(&namespace);
+        let table = Arc::new(table(version, &namespace, data_type, layout));
+        Known { namespace, collection: Collection { table, rules, structure } }
     }
 }
 

@@ -15,7 +15,7 @@
 //!   one only.
 //! * **What makes no record.** Whatever changes no document: `drop`, `rename`, `invalidate` and
 //!   the events of newer servers about collections and indexes. Debezium leaves them out too; the
-//!   log tells of them.
+//!   log tells of them (`notice`).
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
@@ -31,6 +31,7 @@ use crate::sources::mongodb::event::{Event, EventError, Message, Operation};
 use crate::sources::mongodb::extjson::{self, Form};
 use crate::sources::mongodb::fields::FieldRules;
 use crate::sources::mongodb::namespace::Namespace;
+use crate::sources::mongodb::notice::Notice;
 use crate::sources::mongodb::row::{DocumentError, Image, Rows};
 use crate::sources::mongodb::snapshot_rows::{Context, SnapshotRows};
 use crate::sources::mongodb::source_block::{Place, SourceConstants, Transaction, marker, slots};
@@ -257,12 +258,7 @@ impl Decoder {
             Operation::Update | Operation::Replace => Op::Update,
             Operation::Delete => Op::Delete,
             Operation::Structure => {
-                tracing::info!(
-                    operation = event.operation,
-                    database = event.database,
-                    collection = event.collection,
-                    "the structure of the database changed; this makes no record"
-                );
+                Notice::of(event, &self.collections).tell(event);
                 return Ok(());
             }
         };

@@ -75,6 +75,8 @@ pub enum SourceError {
     Tls { servers: String, source: DriverError },
     #[error("log in to {servers} as `{user}`")]
     Login { servers: String, user: String, source: DriverError },
+    #[error("log in to {servers} as `{user}` again")]
+    LoginLost { servers: String, user: String, source: DriverError },
     #[error("set up the driver for {servers}")]
     Setup { servers: String, source: DriverError },
 
@@ -113,6 +115,8 @@ pub enum SourceError {
     BeyondLog { servers: String, checkpoint: String, newest: String },
     #[error("resume: the oplog does not reach back to {place} any more")]
     HistoryLost { place: String, source: ServerError },
+    #[error("resume: the event of the token at {place} is not in what is captured now")]
+    TokenNotFound { place: String, source: ServerError },
     #[error("resume: the server cannot read the resume token at {place}")]
     BadToken { place: String, source: ServerError },
 
@@ -193,6 +197,7 @@ impl SourceError {
             | Self::MajorityOff { source }
             | Self::PipelineRefused { source }
             | Self::HistoryLost { source, .. }
+            | Self::TokenNotFound { source, .. }
             | Self::BadToken { source, .. }
             | Self::EventTooLarge { source }
             | Self::ImageMissing { source, .. } => Some(source),
@@ -230,6 +235,9 @@ impl Diagnose for SourceError {
             Self::Unreachable { .. }
             | Self::Lost { .. }
             | Self::Silent { .. }
+            | Self::LoginLost { .. }
+            // The next run knows of it, and goes on by the time.
+            | Self::TokenNotFound { .. }
             | Self::Reply { .. }
             | Self::Ended { .. }
             | Self::ReaderLost { .. } => Disposition::Reconnect,

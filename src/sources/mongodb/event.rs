@@ -59,6 +59,7 @@ pub(crate) struct Fragment {
 
 /// What a message of the stream is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Message<'a> {
     /// A post-batch resume token: the document itself.
     Token(Document<'a>),
@@ -75,6 +76,8 @@ pub(crate) struct Event<'a> {
     pub(crate) wall_time_ms: Option<i64>,
     pub(crate) database: &'a str,
     pub(crate) collection: &'a str,
+    /// The new name of what is renamed.
+    pub(crate) to: Option<(&'a str, &'a str)>,
     pub(crate) document_key: Option<Document<'a>>,
     pub(crate) document: Option<Document<'a>>,
     pub(crate) document_before: Option<Document<'a>>,
@@ -131,7 +134,10 @@ impl<'a> Event<'a> {
                 Bson::DateTime(millis) => self.wall_time_ms = Some(millis),
                 other => return Err(EventError::Type("wallTime", other.type_name())),
             },
-            "ns" => self.set_namespace(value)?,
+            "ns" => {
+                (self.database, self.collection) = namespace("ns", value)?.unwrap_or_default();
+            }
+            "to" => self.to = namespace("to", value)?,
             "documentKey" => self.document_key = document("documentKey", value)?,
             "fullDocument" => self.document = document("fullDocument", value)?,
             "fullDocumentBeforeChange" => {
@@ -148,19 +154,6 @@ impl<'a> Event<'a> {
                 self.fragment = document("splitEvent", value)?.map(fragment).transpose()?
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn set_namespace(&mut self, value: Bson<'a>) -> Result<(), EventError> {
-        let Some(namespace) = document("ns", value)? else { return Ok(()) };
-        for element in namespace.elements() {
-            let element = element?;
-            match element.name {
-                "db" => self.database = text("ns.db", element.value)?.unwrap_or_default(),
-                "coll" => self.collection = text("ns.coll", element.value)?.unwrap_or_default(),
-                _ => {}
-            }
         }
         Ok(())
     }
@@ -191,6 +184,24 @@ fn document<'a>(name: &'static str, value: Bson<'a>) -> Result<Option<Document<'
         Bson::Null => Ok(None),
         other => Err(EventError::Type(name, other.type_name())),
     }
+}
+
+/// Database and collection; the latter is empty where there is none.
+fn namespace<'a>(
+    name: &'static str,
+    value: Bson<'a>,
+) -> Result<Option<(&'a str, &'a str)>, EventError> {
+    let Some(namespace) = document(name, value)? else { return Ok(None) };
+    let (mut database, mut collection) = ("", "");
+    for element in namespace.elements() {
+        let element = element?;
+        match element.name {
+            "db" => database = text(name, element.value)?.unwrap_or_default(),
+            "coll" => collection = text(name, element.value)?.unwrap_or_default(),
+            _ => {}
+        }
+    }
+    Ok(Some((database, collection)))
 }
 
 fn text<'a>(name: &'static str, value: Bson<'a>) -> Result<Option<&'a str>, EventError> {

@@ -14,13 +14,17 @@ fn connection_hint(error: &SourceError) -> Option<String> {
             "write mongodb://host:port,host:port/?replicaSet=name or mongodb+srv://host; percent-encode `:`, `/`, `?`, `#`, `[`, `]`, `@` and `%` in user and password, or set `source.mongodb.user` and `password`".to_owned()
         }
         SourceError::Unreachable { .. } | SourceError::Silent { .. } => {
-            "check that the servers of `source.mongodb.uri` listen there (net.bindIp, port, firewall, tls), that `replicaSet` is the name that rs.conf()._id says, and that the members' own addresses in rs.conf() can be reached from here".to_owned()
+            "check that the servers of `source.mongodb.uri` listen there (net.bindIp, port, firewall, tls; of mongodb+srv, that the DNS of this machine has SRV records of _mongodb._tcp.<host>), that `replicaSet` is the name that rs.conf()._id says, and that the members' own addresses in rs.conf() can be reached from here".to_owned()
         }
         SourceError::Tls { .. } => {
             "the certificate must be signed by `tlsCAFile` of `source.mongodb.uri` (or a public authority) and carry the host's name in its subjectAltName; a server that asks for a client's certificate needs `tlsCertificateKeyFile`".to_owned()
         }
         SourceError::Login { user, .. } => format!(
             "check `source.mongodb.user` and `password`, and that the user was made in the database that `authSource` names (admin where it is left out): db.getSiblingDB(\"admin\").getUser({})",
+            quoted(user)
+        ),
+        SourceError::LoginLost { user, .. } => format!(
+            "it was let in before: was its password changed, or does the router (mongos) not reach its config servers? db.getSiblingDB(\"admin\").getUser({}); sh.status()",
             quoted(user)
         ),
         SourceError::Setup { .. } => {
@@ -104,7 +108,7 @@ fn log_hint(error: &SourceError) -> Option<String> {
             "servers of 7.0 (6.0.9) and newer send such events in fragments; on this one, leave `pre_images` off, or set `full_document: off`, until the stream is past it".to_owned()
         }
         SourceError::ImageMissing { images, .. } => format!(
-            "images are kept as long as db.adminCommand({{ getClusterParameter: \"changeStreamOptions\" }}) says (expireAfterSeconds); set `source.mongodb.{}: when_available` until the stream is past it",
+            "a collection that was made since keeps none unless it is told to (collMod: changeStreamPreAndPostImages: {{ enabled: true }}), and they are kept as long as db.adminCommand({{ getClusterParameter: \"changeStreamOptions\" }}) says (expireAfterSeconds); set `source.mongodb.{}: when_available` until the stream is past it",
             images.key()
         ),
         _ => return None,

@@ -6,13 +6,13 @@
 //!
 //! The async half, in reading order: [`source`] decides what a run starts from, [`session`] reads
 //! while it lasts. Beneath them: the way to a [`deployment`], the start checks ([`preflight`],
-//! [`listing`], `oplog`), and the two phases: a [`snapshot`] in [`parts`], and the `stream`, which
-//! is [`open`]ed with [`stages`]. Both take each [`reply`] apart without copying it.
+//! `identity`, [`listing`], `oplog`), and the two phases: a [`snapshot`] in [`parts`], and the
+//! `stream`, which is [`open`]ed with [`stages`]. Both take each [`reply`] apart without copying it.
 //!
 //! The formats, in reading order: [`bson`] walks documents, [`extjson`] writes their text. Of them
 //! the [`decoder`] makes changes: an [`event`] field by field, put together where it came in pieces
 //! ([`split`]), of one of the [`captured`] collections, its documents rewritten by the rules for
-//! [`fields`] and made a [`row`].
+//! [`fields`] and made a [`row`]. Of what makes no change a `notice` tells.
 
 pub mod source;
 
@@ -32,6 +32,7 @@ pub mod stages;
 pub mod stream;
 
 mod hints;
+mod identity;
 mod oplog;
 
 pub mod captured;
@@ -40,6 +41,7 @@ pub mod decoder;
 pub mod event;
 pub mod fields;
 pub mod namespace;
+mod notice;
 pub mod row;
 mod snapshot_rows;
 pub mod source_block;

@@ -5,16 +5,18 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
 use mongodb::action::Aggregate;
 use mongodb::bson::Document;
+use mongodb::options::ServerAddress;
 use mongodb::raw_batch_cursor::{RawBatch as DriverBatch, RawBatchCursor};
 
 use super::deployment::Deployment;
-use super::error::{Images, SourceError};
-use super::preflight::Version;
-use super::reply::{self, Pieces};
+use super::error::{Images, ServerError, SourceError};
+use super::preflight::Features;
+use super::reply::{self, Pieces, Room};
 use super::stages::{self, StartPoint};
 use crate::config::{CaptureScope, MongodbConfig, PreImages};
 use crate::offsets::position::ResumeToken;
@@ -35,8 +37,11 @@ const MALFORMED: [i32; 2] = [9, 14];
 const PIPELINE: [i32; 7] = [2, 40324, 40415, 51091, 51108, 51111, 6_189_400];
 /// `BSONObjectTooLarge`
 const TOO_LARGE: [i32; 2] = [10334, 17419];
-/// `NoMatchingDocument`: an image that is required and is not there.
-const NO_IMAGE: [i32; 1] = [47];
+/// `ChangeStreamFatalError`, of a token whose event was looked for and not found.
+const TOKEN_NOT_FOUND: i32 = 280;
+/// `NoMatchingDocument`: an image that is required and is not there; of a collection that keeps none
+/// (`document_source_change_stream_add_pre_image.cpp`).
+const NO_IMAGE: [i32; 2] = [47, 51770];
 /// `$changeStream` on a server that is no member of a replica set.
 const STANDALONE: [i32; 1] = [40573];
 
@@ -44,17 +49,52 @@ const STANDALONE: [i32; 1] = [40573];
 #[derive(Clone, Debug)]
 pub struct StreamSettings {
     pub config: MongodbConfig,
-    pub version: Version,
+    pub features: Features,
+    /// Whether the deployment is known to be the one of the checkpoint.
+    pub is_proven: bool,
+    pub missing: Missing,
+}
+
+/// Told by a run to the next one: the token that its stream was opened behind, and that its event is
+/// not there. A server says so when it has found a later one, however long it takes.
+#[derive(Clone, Debug, Default)]
+pub struct Missing(Arc<Mutex<Option<(String, ServerError)>>>);
+
+impl Missing {
+    /// What was told of this token.
+    pub(super) fn take(&self, place: &StartPoint) -> Option<SourceError> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (place, source) = told.filter(|(told, _)| *told == place.to_string())?;
+        Some(SourceError::TokenNotFound { place, source })
+    }
+}
+
+impl StreamSettings {
+    /// An error that ends a run: one that the next run can do without is remembered for it.
+    pub(super) fn remembered(&self, error: SourceError) -> SourceError {
+        let SourceError::TokenNotFound { place, source } = error else { return error };
+        if !self.is_proven {
+            return SourceError::HistoryLost { place, source };
+        }
+        let told = Some((place.clone(), source.clone()));
+        *self.missing.0.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        SourceError::TokenNotFound { place, source }
+    }
 }
 
 /// An open stream.
 pub struct OpenStream {
     cursor: RawBatchCursor,
+    /// For the reply that is asked for.
+    room: Option<Room>,
     /// Where it was opened, or what was read last: for messages, and for going on after an
     /// invalidation.
     pub(super) place: StartPoint,
+    opened_at: StartPoint,
     /// The token that it began at.
     pub(super) begins_at: Option<ResumeToken>,
+    /// The server that has its cursor, which no other knows of.
+    pub(super) server: Option<ServerAddress>,
     images: Images,
     servers: String,
 }
@@ -66,15 +106,51 @@ pub(super) async fn open(
     settings: &StreamSettings,
     from: StartPoint,
 ) -> Result<OpenStream, SourceError> {
-    let StreamSettings { config, version } = settings;
-    let client = &deployment.client;
-    let pipeline = stages::pipeline(config, *version, &from);
+    let StreamSettings { config, features, .. } = settings;
     let images = match (config.pre_images, config.full_document) {
         (PreImages::Required, _) => Images::Before,
         (PreImages::Off | PreImages::WhenAvailable, _) => Images::After,
     };
     let servers = deployment.servers.clone();
-    let cursor = match &config.scope {
+    let failed = |error: &mongodb::error::Error| {
+        let error = refined(deployment.failed(OPEN, error), &from, (&servers, images));
+        unfound(error, &from, &from)
+    };
+    let cursor = cursor(deployment, config, stages::pipeline(config, *features, &from)).await;
+    let cursor = match cursor.map_err(|error| failed(&error)) {
+        Err(refused @ SourceError::PipelineRefused { .. }) if *features != Features::default() => {
+            let plain = stages::pipeline(config, Features::default(), &from);
+            let cursor = self::cursor(deployment, config, plain).await;
+            let cursor = cursor.map_err(|error| failed(&error))?;
+            tracing::warn!(
+                error = refused.server().map(ToString::to_string),
+                "not every server knows what its version should: events beyond 16 MB cannot be sent"
+            );
+            Ok(cursor)
+        }
+        cursor => cursor,
+    }?;
+    let server = deployment.last_used();
+    let opened_at = from.clone();
+    Ok(OpenStream {
+        cursor,
+        room: None,
+        place: from,
+        opened_at,
+        begins_at: None,
+        server,
+        images,
+        servers,
+    })
+}
+
+async fn cursor(
+    deployment: &Deployment,
+    config: &MongodbConfig,
+    pipeline: Vec<Document>,
+) -> mongodb::error::Result<RawBatchCursor> {
+    let client = &deployment.client;
+    match &config.scope {
         CaptureScope::Deployment => {
             batches(client.database("admin").aggregate(pipeline), config).await
         }
@@ -85,10 +161,7 @@ pub(super) async fn open(
             let collection = client.database(database).collection::<Document>(collection);
             batches(collection.aggregate(pipeline), config).await
         }
-    };
-    let cursor =
-        cursor.map_err(|e| refined(deployment.failed(OPEN, &e), &from, (&servers, images)))?;
-    Ok(OpenStream { cursor, place: from, begins_at: None, images, servers })
+    }
 }
 
 async fn batches(
@@ -105,19 +178,26 @@ impl OpenStream {
         &mut self,
         deployment: &Deployment,
     ) -> Result<Option<Pieces>, SourceError> {
+        // Kept over a cancellation, as the question is.
+        if self.room.is_none() {
+            self.room = Some(deployment.replies.room().await);
+        }
         let reply = poll_fn(|context| Pin::new(&mut self.cursor).poll_next(context)).await;
         match reply {
             None => Ok(None),
-            Some(Ok(reply)) => self.take(reply).map(Some),
-            Some(Err(error)) => Err(refined(
-                deployment.failed(READ, &error),
-                &self.place,
-                (&self.servers, self.images),
-            )),
+            Some(Ok(reply)) => {
+                let room = self.room.take().expect("there is room before anything is asked for");
+                self.take((reply, room)).map(Some)
+            }
+            Some(Err(error)) => {
+                let error = deployment.failed(READ, &error);
+                let error = refined(error, &self.place, (&self.servers, self.images));
+                Err(unfound(error, &self.place, &self.opened_at))
+            }
         }
     }
 
-    fn take(&mut self, reply: DriverBatch) -> Result<Pieces, SourceError> {
+    fn take(&mut self, reply: (DriverBatch, Room)) -> Result<Pieces, SourceError> {
         let pieces = reply::pieces(reply, Stage::Stream, &self.servers, READ)?;
         let Some(bytes) = &pieces.token else { return Ok(pieces) };
         let unread = |detail: String| SourceError::Reply {
@@ -153,11 +233,29 @@ fn refined(
             SourceError::PipelineRefused { source }
         }
         code if TOO_LARGE.contains(&code) => SourceError::EventTooLarge { source },
-        code if NO_IMAGE.contains(&code) => SourceError::ImageMissing { images, source },
+        code if NO_IMAGE.contains(&code) => {
+            let after = code != 51770 && source.message.contains("post-image");
+            let images = if after { Images::After } else { images };
+            SourceError::ImageMissing { images, source }
+        }
         code if STANDALONE.contains(&code) => {
             SourceError::Standalone { servers: servers.to_owned() }
         }
         _ => SourceError::Command { operation, source },
+    }
+}
+
+/// Nothing was read yet, and the event to go on behind is not where it should be.
+fn unfound(error: SourceError, place: &StartPoint, opened_at: &StartPoint) -> SourceError {
+    match error {
+        SourceError::HistoryLost { place: shown, source }
+            if source.code == TOKEN_NOT_FOUND
+                && place == opened_at
+                && matches!(place, StartPoint::After(_)) =>
+        {
+            SourceError::TokenNotFound { place: shown, source }
+        }
+        other => other,
     }
 }
 
@@ -194,6 +292,18 @@ mod tests {
         }
     }
 
+    /// However late: what counts is that nothing was read.
+    #[test]
+    fn a_token_without_its_event_is_told_from_a_log_that_is_lost() {
+        let later = StartPoint::After(doc! { "_data": "83" });
+        let token = token();
+        let unfound = |code, opened_at| unfound(refine(code, &token), &token, opened_at);
+        let error = unfound(280, &token);
+        assert!(matches!(error, SourceError::TokenNotFound { .. }));
+        assert!(matches!(unfound(280, &later), SourceError::HistoryLost { .. }));
+        assert!(matches!(unfound(286, &token), SourceError::HistoryLost { .. }));
+    }
+
     #[test]
     fn a_token_that_is_none_is_told_from_a_pipeline_that_is_none() {
         for code in [260, 50811, 40647, 9, 14] {
@@ -208,7 +318,11 @@ mod tests {
     #[test]
     fn what_a_server_cannot_send_stops_loudly() {
         assert!(matches!(refine(10334, &token()), SourceError::EventTooLarge { .. }));
-        assert!(matches!(refine(47, &token()), SourceError::ImageMissing { .. }));
+        for code in [47, 51770] {
+            let error = refine(code, &token());
+            assert!(matches!(error, SourceError::ImageMissing { .. }), "{code}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("collMod")), "{code}");
+        }
         assert!(matches!(refine(40573, &StartPoint::Open), SourceError::Standalone { .. }));
     }
 }

@@ -3,10 +3,11 @@
 //! Features are known by the version of the server that answers: `buildInfo` names it, and the
 //! manual says since when each is there.
 
-use mongodb::bson::{Bson, Document, Timestamp, doc};
+use mongodb::bson::{Document, Timestamp, doc};
 
 use super::deployment::Deployment;
 use super::error::SourceError;
+use super::identity::{self, Identity};
 use crate::config::{FullDocument, MongodbConfig, PreImages};
 
 /// Change streams of whole deployments and databases are older (4.0), `startAfter` is not.
@@ -18,8 +19,12 @@ const SNAPSHOT_READS: Version = Version(5, 0, 0);
 const EXPANDED_EVENTS: Version = Version(6, 0, 0);
 /// <https://www.mongodb.com/docs/manual/changeStreams/#change-streams-with-document-pre--and-post-images>
 const IMAGES: Version = Version(6, 0, 0);
+/// "New in 7.0 (and 6.0.9)": the releases between 6.0 and 7.0 never got it.
 /// <https://www.mongodb.com/docs/manual/reference/operator/aggregation/changeStreamSplitLargeEvent/>
-const SPLIT_EVENTS: Version = Version(6, 0, 9);
+const SPLIT_EVENTS: [std::ops::Range<Version>; 2] =
+    [Version(6, 0, 9)..Version(6, 1, 0), Version(7, 0, 0)..Version(u32::MAX, 0, 0)];
+
+pub(super) const TIME: &str = "ask for the time";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -42,42 +47,19 @@ impl Version {
         self >= SNAPSHOT_READS
     }
 
-    pub(super) fn has_expanded_events(self) -> bool {
-        self >= EXPANDED_EVENTS
-    }
-
-    pub(super) fn has_split_events(self) -> bool {
-        self >= SPLIT_EVENTS
-    }
-}
-
-/// What tells one deployment from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `None` for a sharded cluster.
-    pub replica_set: Option<String>,
-    /// Where the user may ask for it.
-    pub id: Option<String>,
-}
-
-impl Identity {
-    /// As it stands in positions: what never depends on rights.
-    pub(super) fn lineage(&self) -> String {
-        self.replica_set.clone().unwrap_or_else(|| "sharded".to_owned())
-    }
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.replica_set {
-            Some(name) => write!(f, "replica set {name}")?,
-            None => f.write_str("a sharded cluster")?,
-        }
-        match &self.id {
-            Some(id) => write!(f, " (id {id})"),
-            None => Ok(()),
+    pub(super) fn features(self) -> Features {
+        Features {
+            expanded_events: self >= EXPANDED_EVENTS,
+            split_events: SPLIT_EVENTS.iter().any(|releases| releases.contains(&self)),
         }
     }
+}
+
+/// Words of a change stream that not every server knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    pub expanded_events: bool,
+    pub split_events: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -112,19 +94,20 @@ pub(super) async fn server(
         detail: format!("`{text}` is no version"),
     })?;
     check_version(&deployment.servers, config, version)?;
-    let id = match sharded {
-        true => cluster_id(deployment).await?,
-        false => replica_set_id(deployment).await?,
-    };
-    const TIME: &str = "ask for the time";
+    let identity = identity::ask(deployment, replica_set).await?;
     let pong = deployment.ping(TIME).await?;
-    let newest = newest_time(&pong).ok_or_else(|| SourceError::Reply {
-        operation: TIME,
-        servers: servers(),
-        detail: "there is no operationTime in it".to_owned(),
-    })?;
+    let newest = newest(deployment, &pong)?;
     let applied = pong.get_timestamp("operationTime").unwrap_or(newest);
-    Ok(ServerFacts { version, identity: Identity { replica_set, id }, newest, applied })
+    Ok(ServerFacts { version, identity, newest, applied })
+}
+
+/// The newest time that an answer tells of.
+pub(super) fn newest(deployment: &Deployment, answer: &Document) -> Result<Timestamp, SourceError> {
+    newest_time(answer).ok_or_else(|| SourceError::Reply {
+        operation: TIME,
+        servers: deployment.servers.clone(),
+        detail: "there is no operationTime in it".to_owned(),
+    })
 }
 
 /// `hello` is of 4.4.2; its old name is still understood everywhere.
@@ -164,29 +147,6 @@ fn check_version(
         FullDocument::Required => needs(IMAGES, "`full_document: required`")?,
     }
     Ok(())
-}
-
-/// The id that was given to the replica set when it was initiated: another set of the same name
-/// has another. `None` where the user may not ask (it takes `clusterMonitor`).
-async fn replica_set_id(deployment: &Deployment) -> Result<Option<String>, SourceError> {
-    let command = doc! { "replSetGetConfig": 1 };
-    let answer = deployment.command("ask for the replica set's id", "admin", command).await;
-    Ok(allowed(answer)?.as_ref().and_then(|answer| {
-        let settings = answer.get_document("config").ok()?.get_document("settings").ok()?;
-        settings.get_object_id("replicaSetId").ok().map(|id| id.to_hex())
-    }))
-}
-
-/// <https://www.mongodb.com/docs/manual/reference/config-database/#mongodb-data-config.version>
-async fn cluster_id(deployment: &Deployment) -> Result<Option<String>, SourceError> {
-    let command =
-        doc! { "find": "version", "filter": { "_id": 1 }, "limit": 1, "singleBatch": true };
-    let answer = deployment.command("ask for the cluster's id", "config", command).await;
-    Ok(allowed(answer)?.as_ref().and_then(|answer| {
-        let batch = answer.get_document("cursor").ok()?.get_array("firstBatch").ok()?;
-        let first = batch.first().and_then(Bson::as_document)?;
-        first.get_object_id("clusterId").ok().map(|id| id.to_hex())
-    }))
 }
 
 /// What a server will not tell is not known; one that is gone is an error all the same.
@@ -246,7 +206,22 @@ mod tests {
         }
         assert_eq!(Version::parse("unknown"), None);
         assert!(Version(10, 0, 0) > Version(6, 0, 9));
-        assert!(!Version(6, 0, 8).has_split_events() && Version(6, 0, 9).has_split_events());
+    }
+
+    #[test]
+    fn features_are_those_of_the_release() {
+        for (version, expanded_events, split_events) in [
+            (Version(4, 4, 1), false, false),
+            (Version(6, 0, 8), true, false),
+            (Version(6, 0, 9), true, true),
+            (Version(6, 1, 0), true, false),
+            (Version(6, 3, 2), true, false),
+            (Version(7, 0, 0), true, true),
+            (Version(8, 2, 1), true, true),
+        ] {
+            let features = Features { expanded_events, split_events };
+            assert_eq!(version.features(), features, "{version}");
+        }
     }
 
     #[test]
@@ -267,16 +242,5 @@ mod tests {
         let time = |time, increment| Timestamp { time, increment };
         assert_eq!(next_tick(time(7, 1)), time(7, 2));
         assert_eq!(next_tick(time(7, u32::MAX)), time(8, 0));
-    }
-
-    #[test]
-    fn a_deployment_is_named_for_a_person() {
-        let identity = Identity { replica_set: Some("rs0".into()), id: Some("65".into()) };
-        assert_eq!(identity.to_string(), "replica set rs0 (id 65)");
-        let identity = Identity { replica_set: None, id: None };
-        assert_eq!(
-            (identity.to_string(), identity.lineage()),
-            ("a sharded cluster".into(), "sharded".into())
-        );
     }
 }

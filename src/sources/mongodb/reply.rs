@@ -7,19 +7,62 @@
 //! The bytes stay as they came. A reply may be 16 MB and have tens of thousands of events, far more
 //! than a batch's records should weigh, so it leaves in slices of one buffer, each with the bounds
 //! of its documents. The token of the batch's end is the last message of the last slice.
+//!
+//! The memory budget counts what a slice becomes. The reply itself stays until the last of its
+//! slices is decoded, however many readers there are, and has a bound of its own: [`Replies`].
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use mongodb::bson::{RawBsonRef, RawDocument};
 use mongodb::raw_batch_cursor::RawBatch as DriverBatch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::SourceError;
 use crate::sources::{RawBatch, Stage};
 
 /// A slice ends with the document that reaches this.
 const SLICE_BYTES: usize = 1 << 20;
+
+/// A document has 16 MB at most, and a batch ends with the one that reaches this.
+/// <https://www.mongodb.com/docs/manual/reference/limits/#bson-documents>
+const REPLY_BYTES_MAX: u32 = 16 << 20;
+/// One that is worked on, and one that is asked for meanwhile.
+const REPLIES: u32 = 2;
+
+/// Room for the replies of all readers together. It is not taken off the memory budget, which may
+/// be smaller than one of them, and whose share of one would wait for that of another.
+#[derive(Clone, Debug)]
+pub(super) struct Replies(Arc<Semaphore>);
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new((REPLIES * REPLY_BYTES_MAX) as usize)))
+    }
+}
+
+impl Replies {
+    /// Before a reply is asked for: waits until the largest one would fit. Cancel-safe.
+    pub(super) async fn room(&self) -> Room {
+        // Nobody closes it.
+        Room(Arc::clone(&self.0).acquire_many_owned(REPLY_BYTES_MAX).await.ok())
+    }
+}
+
+/// Held from a question until the last slice of its answer is dropped.
+#[derive(Debug)]
+pub(super) struct Room(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Gives back what a reply of so many bytes does not need.
+    fn settle(&mut self, n_bytes: usize) {
+        if let Some(held) = &mut self.0 {
+            drop(held.split(held.num_permits().saturating_sub(n_bytes)));
+        }
+    }
+}
 
 /// What a reply holds.
 #[derive(Debug)]
@@ -36,22 +79,34 @@ pub struct Pieces {
 
 /// Takes a reply of the driver apart, without copying it.
 pub(super) fn pieces(
-    reply: DriverBatch,
+    (reply, room): (DriverBatch, Room),
     stage: Stage,
     servers: &str,
     operation: &'static str,
 ) -> Result<Pieces, SourceError> {
-    struct Owner(DriverBatch);
-    impl AsRef<[u8]> for Owner {
+    struct Reply(DriverBatch);
+    impl AsRef<[u8]> for Reply {
         fn as_ref(&self) -> &[u8] {
             self.0.as_raw_document().as_bytes()
         }
     }
-    cut(&Bytes::from_owner(Owner(reply)), stage).map_err(|detail| SourceError::Reply {
+    cut(&in_room(Reply(reply), room), stage).map_err(|detail| SourceError::Reply {
         operation,
         servers: servers.to_owned(),
         detail: detail.to_string(),
     })
+}
+
+/// Bytes that take their room along.
+fn in_room(reply: impl AsRef<[u8]> + Send + 'static, mut room: Room) -> Bytes {
+    struct InRoom<T>(T, #[expect(dead_code, reason = "held, and given back when dropped")] Room);
+    impl<T: AsRef<[u8]>> AsRef<[u8]> for InRoom<T> {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_ref()
+        }
+    }
+    room.settle(reply.as_ref().len());
+    Bytes::from_owner(InRoom(reply, room))
 }
 
 /// What made no sense.
@@ -218,6 +273,33 @@ mod tests {
         assert_eq!(pieces.token, None);
         let empty = cut(&bytes(&doc! { "cursor": { "firstBatch": [], "id": 0_i64 } }), stage);
         assert!(empty.unwrap().batches.is_empty());
+    }
+
+    /// Each of several readers had two replies of 16 MB, outside of every bound.
+    #[tokio::test]
+    async fn replies_have_room_until_their_last_slice_is_dropped() {
+        let replies = Replies::default();
+        let free = || replies.0.available_permits();
+        let all = free();
+        let document = doc! { "_id": 1, "text": "x".repeat(600_000) };
+        let reply = bytes(&doc! {
+            "cursor": { "firstBatch": vec![document; 4], "id": 0_i64 },
+        });
+        let n_bytes = reply.len();
+        let room = replies.room().await;
+        assert_eq!(free(), all - REPLY_BYTES_MAX as usize);
+        let mut pieces = cut(&in_room(reply, room), Stage::Snapshot { table: 1 }).unwrap();
+        assert_eq!(free(), all - n_bytes);
+        let asked = replies.room().await;
+        let next = tokio::time::timeout(std::time::Duration::from_millis(20), replies.room());
+        assert!(next.await.is_err(), "a third one waits");
+        assert_eq!(pieces.batches.len(), 2);
+        pieces.batches.pop();
+        assert_eq!(free(), all - n_bytes - REPLY_BYTES_MAX as usize);
+        pieces.batches.pop();
+        assert_eq!(free(), all - REPLY_BYTES_MAX as usize);
+        drop((replies.room().await, asked));
+        assert_eq!(free(), all);
     }
 
     /// What a 4.4 server really sent, message by message.

@@ -7,10 +7,11 @@ use super::deployment::Deployment;
 use super::error::SourceError;
 use super::open::StreamSettings;
 use super::parts::Plan;
-use super::snapshot::{self, Moment, Outcome};
+use super::snapshot::{self, Moment};
 use super::stages::StartPoint;
 use super::stream::{self, Channels, Proven};
 use crate::offsets::SourceAck;
+use crate::sources::readers::Outcome;
 use crate::sources::{RawSender, Session, SourceFuture};
 
 /// What is read before the stream.
@@ -109,7 +110,9 @@ async fn run_later(
         // 1. Nothing was asked for yet.
         () = channels.stop.cancelled() => return Ok(()),
         // 2. The way to the stream.
-        proven = stream::prove(&deployment, &settings, from) => proven?,
+        proven = stream::prove(&deployment, &settings, from) => {
+            proven.map_err(|error| settings.remembered(error))?
+        }
     };
     stream::run(deployment, settings, proven, channels).await
 }

@@ -19,28 +19,31 @@
 //! (`min` and `max` of `find`) and no comparisons: those see one BSON type only, and documents with
 //! an `_id` of another would be missed.
 //!
+//! Of a sharded cluster, what is read without a moment is read from primaries, whatever
+//! `readPreference` says: a primary keeps documents that moved to another shard until reads that
+//! began before have ended, a secondary deletes them under a read that takes longer than
+//! `orphanCleanupDelaySecs`. Reads as of a moment have the documents of that moment everywhere.
+//! <https://www.mongodb.com/docs/manual/core/long-running-secondary-reads/>
+//!
 //! A cursor that is lost ends the snapshot, and the next run begins another one.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use bytes::Bytes;
 use futures_core::Stream;
 use mongodb::bson::{Document, Timestamp, doc};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::options::{Hint, ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::raw_batch_cursor::RawBatch as DriverBatch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::deployment::Deployment;
 use super::error::SourceError;
 use super::parts::{Part, Plan};
-use super::reply::{self, Pieces};
+use super::reply::{self, Pieces, Room};
 use crate::sources::progress::{Counts, Expected, Reporter};
+use crate::sources::readers::{Outcome, Queue, send_end, wait_for_all};
 use crate::sources::{Closed, RawBatch, RawSender, Stage};
 
 const READ: &str = "read a collection for the snapshot";
@@ -50,14 +53,6 @@ const READ: &str = "read a collection for the snapshot";
 const NO_PAST: [i32; 3] = [TOO_OLD, 246, 72];
 const TOO_OLD: i32 = 239;
 
-/// How a snapshot ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Complete,
-    /// Nobody wants the documents any more.
-    Closed,
-}
-
 /// The state that is read: everything up to a time, and where there is no other way newer changes
 /// too.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +60,15 @@ pub struct Moment {
     pub(super) time: Timestamp,
     /// Whether the server can read as of it.
     pub(super) has_past: bool,
+    /// Whether documents move between shards.
+    pub(super) is_sharded: bool,
 }
 
 /// What all readers share.
 struct Work {
     deployment: Deployment,
     plan: Plan,
-    queue: Mutex<VecDeque<Part>>,
+    queue: Queue<Part>,
     /// Parts of each collection that are not yet read.
     left: Vec<AtomicUsize>,
     moment: Moment,
@@ -81,10 +78,6 @@ struct Work {
 }
 
 impl Work {
-    fn next(&self) -> Option<Part> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
     /// The moment to read a collection at.
     fn moment(&self, number: u32) -> Option<Timestamp> {
         let capped = self.plan.collection(number).is_none_or(|collection| collection.listed.capped);
@@ -103,7 +96,7 @@ pub(super) async fn run(
 ) -> Result<Outcome, SourceError> {
     let rows = plan.expected_documents();
     let reporter = Reporter::new(Expected { rows, tables: plan.collections.len() });
-    let queue = Mutex::new(plan.parts.iter().cloned().collect());
+    let queue = Queue::new(plan.parts.clone());
     let left = plan.parts_left().into_iter().map(AtomicUsize::new).collect();
     let (given_up, counts) = (AtomicBool::new(false), Counts::default());
     let n_readers = plan.n_readers;
@@ -112,32 +105,12 @@ pub(super) async fn run(
     for _ in 0..n_readers {
         running.spawn(read_parts(Arc::clone(&work)));
     }
-    let mut ticks = interval(reporter.interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    loop {
-        tokio::select! {
-            biased;
-            // 1. An end decides everything. Cancel-safe: a result stays in the set.
-            ended = running.join_next() => match ended {
-                Some(Ok(Ok(Outcome::Complete))) => {}
-                Some(Ok(Ok(Outcome::Closed))) => return Ok(Outcome::Closed),
-                Some(Ok(Err(error))) => return Err(error),
-                Some(Err(error)) => {
-                    return Err(SourceError::ReaderLost { detail: error.to_string() });
-                }
-                None => break,
-            },
-            // 2. Seldom, and only a report.
-            _ = ticks.tick() => reporter.report(&work.counts),
-        }
-    }
-    reporter.finish(&work.counts);
-    send_end(&work.out, Stage::SnapshotEnd).await
+    let lost = |detail| SourceError::ReaderLost { detail };
+    wait_for_all(running, (reporter, &work.counts), &work.out, lost).await
 }
 
 async fn read_parts(work: Arc<Work>) -> Result<Outcome, SourceError> {
-    while let Some(part) = work.next() {
+    while let Some(part) = work.queue.next() {
         let number = part.number;
         let at = work.moment(number);
         let outcome = match read_part(&work, &part, at).await {
@@ -152,7 +125,7 @@ async fn read_parts(work: Arc<Work>) -> Result<Outcome, SourceError> {
         }
         let left = work.left.get(number as usize);
         if left.is_some_and(|left| left.fetch_sub(1, Ordering::AcqRel) == 1)
-            && end_collection(&work, number).await? == Outcome::Closed
+            && end_collection(&work, number).await == Outcome::Closed
         {
             return Ok(Outcome::Closed);
         }
@@ -174,7 +147,7 @@ fn give_up_the_past(work: &Work, error: &SourceError) {
     );
 }
 
-async fn end_collection(work: &Work, number: u32) -> Result<Outcome, SourceError> {
+async fn end_collection(work: &Work, number: u32) -> Outcome {
     if let Some(collection) = work.plan.collection(number) {
         tracing::info!(collection = %collection.listed.namespace, "collection read");
     }
@@ -213,22 +186,37 @@ async fn read_part(
     if at.is_none() {
         session.advance_operation_time(work.moment.time);
         find = find.read_concern(ReadConcern::majority());
+        if work.moment.is_sharded {
+            find =
+                find.selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        }
     }
+    // The answer brings the first documents.
+    let room = work.deployment.replies.room().await;
     let cursor = find.session(&mut session).batch().await;
     let mut cursor = cursor.map_err(|error| failed(&error))?;
-    pump(work, part.number, &mut cursor.stream(&mut session)).await
+    pump(work, part.number, (&mut cursor.stream(&mut session), room)).await
 }
 
 /// Hands on what a cursor brings; the next reply is asked for while the last one is handed on.
 async fn pump(
     work: &Work,
     number: u32,
-    cursor: &mut (impl Stream<Item = mongodb::error::Result<DriverBatch>> + Unpin),
+    (cursor, room): (&mut (impl Stream<Item = mongodb::error::Result<DriverBatch>> + Unpin), Room),
 ) -> Result<Outcome, SourceError> {
     let stage = Stage::Snapshot { table: number };
+    let mut room = Some(room);
     let mut in_hand: Vec<RawBatch> = Vec::new();
     loop {
-        let next = poll_fn(|context| Pin::new(&mut *cursor).poll_next(context));
+        let first_room = room.take();
+        let next = async {
+            let room = match first_room {
+                Some(room) => room,
+                None => work.deployment.replies.room().await,
+            };
+            let reply = poll_fn(|context| Pin::new(&mut *cursor).poll_next(context)).await;
+            reply.map(|reply| reply.map(|reply| (reply, room)))
+        };
         let (sent, next) = tokio::join!(hand_on(&work.out, std::mem::take(&mut in_hand)), next);
         if let Err(Closed) = sent {
             return Ok(Outcome::Closed);
@@ -251,12 +239,4 @@ async fn hand_on(out: &RawSender, batches: Vec<RawBatch>) -> Result<(), Closed> 
         out.send(batch).await?;
     }
     Ok(())
-}
-
-async fn send_end(out: &RawSender, stage: Stage) -> Result<Outcome, SourceError> {
-    let (data, messages, read_at) = (Bytes::new(), Vec::new(), Instant::now());
-    match out.send(RawBatch { stage, data, messages, read_at, budget: None }).await {
-        Ok(()) => Ok(Outcome::Complete),
-        Err(Closed) => Ok(Outcome::Closed),
-    }
 }

@@ -18,13 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mongodb::bson::Document;
 
 use super::decoder::{Decoder, DecoderConfig, Deployment as Kind, SnapshotFacts};
-use super::deployment::Deployment;
+use super::deployment::{Deployment, Welcome};
 use super::error::{ServerError, SourceError};
+use super::identity::{self, Identity};
 use super::listing;
-use super::open::{OPEN, StreamSettings};
+use super::open::{Missing, OPEN, StreamSettings};
 use super::oplog;
 use super::parts::{self, Plan as SnapshotPlan};
-use super::preflight::{self, Identity, ServerFacts, cluster_time, next_tick, timestamp};
+use super::preflight::{self, ServerFacts, cluster_time, next_tick, timestamp};
 use super::session::{After, MongodbSession, Phase, SnapshotPhase};
 use super::snapshot::Moment;
 use super::source_block::SourceConstants;
@@ -32,12 +33,9 @@ use super::stages::StartPoint;
 use super::stream::{self, Proven};
 use crate::config::{MongodbConfig, SnapshotConfig, SnapshotMode};
 use crate::offsets::position::{MongodbPosition, Position, ResumeToken};
-use crate::offsets::{Checkpoint, SnapshotState, SourceIdentity};
+use crate::offsets::{Checkpoint, SnapshotState};
 use crate::schema::history::SchemaHistory;
 use crate::sources::{BoxError, Source, SourceFuture, Started};
-
-/// `ChangeStreamFatalError`: the event of the token is not where it should be.
-const TOKEN_NOT_FOUND: [i32; 1] = [280];
 
 pub struct MongodbSource {
     config: MongodbConfig,
@@ -46,6 +44,8 @@ pub struct MongodbSource {
     topic_prefix: String,
     /// Begins and ends of transactions are asked for.
     transaction_metadata: bool,
+    welcome: Welcome,
+    missing: Missing,
 }
 
 impl MongodbSource {
@@ -57,7 +57,8 @@ impl MongodbSource {
         topic_prefix: String,
         transaction_metadata: bool,
     ) -> Self {
-        Self { config, snapshot, pipeline, topic_prefix, transaction_metadata }
+        let (welcome, missing) = (Welcome::default(), Missing::default());
+        Self { config, snapshot, pipeline, topic_prefix, transaction_metadata, welcome, missing }
     }
 }
 
@@ -79,6 +80,8 @@ impl Source for MongodbSource {
 struct Server {
     deployment: Deployment,
     facts: ServerFacts,
+    /// Whether it is known to be the one of the checkpoint.
+    is_proven: bool,
 }
 
 /// A run that was decided on.
@@ -98,10 +101,12 @@ struct Past {
 
 impl MongodbSource {
     async fn begin(&self, checkpoint: Option<&Checkpoint>) -> Result<Started, BoxError> {
-        let server = self.connect().await?;
+        let mut server = self.connect().await?;
         let reached = checkpoint.filter(|checkpoint| !checkpoint.snapshot.is_unfinished());
         if let Some(checkpoint) = checkpoint {
-            check_identity(&server, checkpoint)?;
+            let (position, found) = (position_of(checkpoint)?, &server.facts.identity);
+            identity::check(found, &server.deployment.servers, (checkpoint, position))?;
+            server.is_proven = identity::is_proven(found, checkpoint);
         }
         if let (SnapshotMode::InitialOnly, Some(reached)) = (self.snapshot.mode, reached) {
             let from = position_of(reached)?.clone();
@@ -119,7 +124,8 @@ impl MongodbSource {
                 let phase = Phase::Stream(Box::new((self.settings(&server), proven)));
                 Plan { from: position, state: reached.snapshot, phase, snapshot: None }
             }
-            (_, _, SnapshotMode::NoData) => self.at_the_end(&server).await?,
+            (Some(past), None, SnapshotMode::NoData) => self.without_the_rest(&server, past),
+            (None, _, SnapshotMode::NoData) => self.at_the_end(&server).await?,
             (past, _, SnapshotMode::Initial | SnapshotMode::InitialOnly) => {
                 self.with_snapshot(&server, past.map(|past| past.position)).await?
             }
@@ -141,19 +147,26 @@ impl MongodbSource {
     }
 
     async fn connect(&self) -> Result<Server, SourceError> {
-        let deployment = Deployment::of(&self.config, self.snapshot.connections).await?;
+        let n_readers = self.snapshot.connections;
+        let deployment = Deployment::of(&self.config, n_readers, self.welcome.clone()).await?;
         let facts = preflight::server(&deployment, &self.config).await?;
+        self.welcome.note();
         tracing::info!(
             servers = deployment.servers,
             server_version = %facts.version,
             deployment = %facts.identity,
             "connected"
         );
-        Ok(Server { deployment, facts })
+        Ok(Server { deployment, facts, is_proven: false })
     }
 
     fn settings(&self, server: &Server) -> StreamSettings {
-        StreamSettings { config: self.config.clone(), version: server.facts.version }
+        StreamSettings {
+            config: self.config.clone(),
+            features: server.facts.version.features(),
+            is_proven: server.is_proven,
+            missing: self.missing.clone(),
+        }
     }
 
     async fn check_images(&self, server: &Server) -> Result<(), SourceError> {
@@ -190,14 +203,21 @@ impl MongodbSource {
         if checkpoint.snapshot == SnapshotState::Intended {
             return Ok(None);
         }
-        check_not_beyond(server, position)?;
-        let settings = self.settings(server);
+        identity::check_reached(&server.deployment, &server.facts, position).await?;
         let from = start_point(&position.token)?;
-        match stream::prove(&server.deployment, &settings, from).await {
-            Ok(proven) => Ok(Some(Past { position: position.clone(), proven })),
-            Err(error) if error.has_code(&TOKEN_NOT_FOUND) && is_proven(server, checkpoint) => {
-                self.resume_by_time(server, position, error).await.map(Some)
+        let proven = match self.missing.take(&from) {
+            Some(error) => Err(error),
+            None => stream::prove(&server.deployment, &self.settings(server), from).await,
+        };
+        let past = match proven {
+            Ok(proven) => Ok(Past { position: position.clone(), proven }),
+            Err(SourceError::TokenNotFound { place, source }) => {
+                self.resume_by_time(server, position, (place, source)).await
             }
+            Err(error) => Err(error),
+        };
+        match past {
+            Ok(past) => Ok(Some(past)),
             Err(error @ SourceError::HistoryLost { .. })
                 if checkpoint.snapshot == SnapshotState::Running =>
             {
@@ -219,20 +239,35 @@ impl MongodbSource {
         &self,
         server: &Server,
         position: &MongodbPosition,
-        error: SourceError,
+        (place, source): (String, ServerError),
     ) -> Result<Past, SourceError> {
-        let Some(time) = position.token.cluster_time() else { return Err(error) };
+        let time = position.token.cluster_time().filter(|_| server.is_proven);
+        let Some(time) = time else { return Err(SourceError::HistoryLost { place, source }) };
         if !oplog::reaches_behind(&server.deployment, time).await? {
-            return Err(error);
+            return Err(SourceError::HistoryLost { place, source });
         }
         tracing::warn!(
-            %error,
+            error = %source,
             "the checkpoint's own event is not in what is captured now; the stream goes on with \
              everything of that event's time, so that a few events may come once more"
         );
         let from = StartPoint::At(timestamp(time));
         let (position, proven) = self.open(server, from).await?;
         Ok(Past { position, proven })
+    }
+
+    /// `no_data`, and a snapshot that was begun by another mode: the changes since it began are
+    /// here, and only what it had not sent is left out.
+    fn without_the_rest(&self, server: &Server, past: Past) -> Plan {
+        let Past { position, proven } = past;
+        tracing::warn!(
+            %position,
+            "the snapshot was interrupted, and `snapshot.mode: no_data` does not take it up: \
+             documents that it had not sent are in no topic until each is changed; the changes \
+             since it began follow"
+        );
+        let phase = Phase::Stream(Box::new((self.settings(server), proven)));
+        Plan { from: position, state: SnapshotState::Skipped, phase, snapshot: None }
     }
 
     /// `no_data`: the stream's present end.
@@ -253,8 +288,12 @@ impl MongodbSource {
         server: &Server,
         past: Option<MongodbPosition>,
     ) -> Result<Plan, SourceError> {
-        let Server { deployment, facts } = server;
-        let moment = Moment { time: facts.applied, has_past: facts.version.has_snapshot_reads() };
+        let Server { deployment, facts, .. } = server;
+        let moment = Moment {
+            time: facts.applied,
+            has_past: facts.version.has_snapshot_reads(),
+            is_sharded: facts.identity.replica_set.is_none(),
+        };
         let from = StartPoint::At(next_tick(moment.time));
         let (begins_at, _) = self.open(server, from).await?;
         let read_at_us = now_us();
@@ -309,7 +348,7 @@ impl MongodbSource {
     ) -> Checkpoint {
         Checkpoint {
             pipeline: self.pipeline.clone(),
-            identity: known(identity, old),
+            identity: identity::known(identity, old),
             snapshot,
             position: Position::Mongodb(position),
             schemas: schemas_of(old),
@@ -326,7 +365,7 @@ impl MongodbSource {
         plan: Plan,
     ) -> Result<Started, BoxError> {
         let Plan { from, state, phase, snapshot } = plan;
-        let Server { deployment, facts } = server;
+        let Server { deployment, facts, .. } = server;
         let config = DecoderConfig {
             source: SourceConstants {
                 version: env!("CARGO_PKG_VERSION"),
@@ -382,67 +421,10 @@ fn position_of(checkpoint: &Checkpoint) -> Result<&MongodbPosition, SourceError>
     }
 }
 
-/// Another deployment of the same name is known by its id, where both runs may ask for it. Nothing
-/// else tells: a server whose oplog has never been cut takes any older token for its own.
-fn check_identity(server: &Server, checkpoint: &Checkpoint) -> Result<(), SourceError> {
-    let position = position_of(checkpoint)?;
-    let SourceIdentity::Mongodb { replica_set, id } = &checkpoint.identity else {
-        return Err(SourceError::ForeignPosition { position: checkpoint.position.clone() });
-    };
-    let found = &server.facts.identity;
-    let expected = Identity { replica_set: replica_set.clone(), id: id.clone() };
-    let same_id = expected.id.is_none() || found.id.is_none() || expected.id == found.id;
-    if expected.replica_set != found.replica_set || !same_id || position.lineage != found.lineage()
-    {
-        return Err(SourceError::OtherDeployment {
-            servers: server.deployment.servers.clone(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        });
-    }
-    if expected.id.is_none() || found.id.is_none() {
-        tracing::debug!("the deployment's id is not known; its name is all that was compared");
-    }
-    Ok(())
-}
-
-/// Whether the deployment is known to be the very one of the checkpoint.
-fn is_proven(server: &Server, checkpoint: &Checkpoint) -> bool {
-    let SourceIdentity::Mongodb { id, .. } = &checkpoint.identity else { return false };
-    id.is_some() && *id == server.facts.identity.id
-}
-
-/// What a majority has is never rolled back, so a checkpoint is never newer than the deployment.
-fn check_not_beyond(server: &Server, position: &MongodbPosition) -> Result<(), SourceError> {
-    let newest = next_tick(server.facts.newest);
-    match position.token.cluster_time() {
-        Some(time) if time > cluster_time(newest) => Err(SourceError::BeyondLog {
-            servers: server.deployment.servers.clone(),
-            checkpoint: position.to_string(),
-            newest: format!("{}:{}", newest.time, newest.increment),
-        }),
-        Some(_) | None => Ok(()),
-    }
-}
-
 /// What is known of documents holds for all that is sent to the same topics, a snapshot that begins
 /// again too.
 fn schemas_of(old: Option<&Checkpoint>) -> SchemaHistory {
     old.map(|old| old.schemas.clone()).unwrap_or_default()
-}
-
-/// An id that was known once stays known, so that a right that is taken away hides no exchange.
-fn known(identity: &Identity, old: Option<&Checkpoint>) -> SourceIdentity {
-    let before = old.and_then(|old| match &old.identity {
-        SourceIdentity::Mongodb { id, .. } => id.clone(),
-        SourceIdentity::Postgres { .. }
-        | SourceIdentity::Mysql { .. }
-        | SourceIdentity::Mariadb { .. } => None,
-    });
-    SourceIdentity::Mongodb {
-        replica_set: identity.replica_set.clone(),
-        id: identity.id.clone().or(before),
-    }
 }
 
 fn start_point(token: &ResumeToken) -> Result<StartPoint, SourceError> {

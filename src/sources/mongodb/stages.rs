@@ -3,14 +3,16 @@
 //! The server's filter is a help, not the judge: it lets through what is captured, and may let
 //! through more; the decoder looks at every event once more. Patterns that a regular expression
 //! cannot say exactly are therefore widened where they include, and left out where they exclude.
-//! An event without a collection (an invalidation, a dropped database) always passes.
+//! An event without a collection (an invalidation, a dropped database) always passes, and so does a
+//! rename: whether what it brings is captured is not in its `ns`.
 
 use std::fmt;
 
 use mongodb::bson::{Bson, Document, Timestamp, doc};
 
 use super::listing::is_glob;
-use super::preflight::Version;
+use super::namespace::TEMPORARY;
+use super::preflight::Features;
 use crate::config::{CaptureScope, FullDocument, MongodbConfig, PreImages, TableFilter};
 
 /// Where a stream begins.
@@ -43,19 +45,19 @@ impl fmt::Display for StartPoint {
 /// `$changeStreamSplitLargeEvent` last.
 pub(super) fn pipeline(
     config: &MongodbConfig,
-    version: Version,
+    features: Features,
     from: &StartPoint,
 ) -> Vec<Document> {
-    let mut stages = vec![doc! { "$changeStream": change_stream(config, version, from) }];
-    stages.extend(filter(&config.collections).map(|filter| doc! { "$match": filter }));
-    if version.has_split_events() {
+    let mut stages = vec![doc! { "$changeStream": change_stream(config, features, from) }];
+    stages.push(doc! { "$match": filter(&config.collections) });
+    if features.split_events {
         stages.push(doc! { "$changeStreamSplitLargeEvent": {} });
     }
     stages
 }
 
 /// <https://www.mongodb.com/docs/manual/reference/operator/aggregation/changeStream/>
-fn change_stream(config: &MongodbConfig, version: Version, from: &StartPoint) -> Document {
+fn change_stream(config: &MongodbConfig, features: Features, from: &StartPoint) -> Document {
     let mut options = Document::new();
     match config.full_document {
         FullDocument::Off => None,
@@ -70,7 +72,7 @@ fn change_stream(config: &MongodbConfig, version: Version, from: &StartPoint) ->
         PreImages::Required => Some("required"),
     }
     .map(|value| options.insert("fullDocumentBeforeChange", value));
-    if version.has_expanded_events() {
+    if features.expanded_events {
         options.insert("showExpandedEvents", true);
     }
     match from {
@@ -84,21 +86,27 @@ fn change_stream(config: &MongodbConfig, version: Version, from: &StartPoint) ->
     options
 }
 
-/// `None` where everything passes.
-fn filter(collections: &TableFilter) -> Option<Document> {
+fn filter(collections: &TableFilter) -> Document {
     let include: Vec<Document> = collections.include().iter().map(|p| including(p)).collect();
-    let exclude: Vec<Document> =
-        collections.exclude().iter().filter_map(|p| excluding(p)).collect();
     let mut both = Document::new();
     if !include.is_empty() && include.iter().all(|clause| !clause.is_empty()) {
-        let mut any = vec![Bson::Document(doc! { "ns.coll": { "$exists": false } })];
+        let mut any = vec![
+            Bson::Document(doc! { "ns.coll": { "$exists": false } }),
+            Bson::Document(doc! { "operationType": "rename" }),
+        ];
         any.extend(include.into_iter().map(Bson::Document));
         both.insert("$or", any);
     }
-    if !exclude.is_empty() {
-        both.insert("$nor", exclude.into_iter().map(Bson::Document).collect::<Vec<_>>());
-    }
-    (!both.is_empty()).then_some(both)
+    // What `$out` writes would come whole, before it is left out here.
+    let temporary = doc! { "ns.coll": { "$regex": TEMPORARY } };
+    let exclude = collections.exclude().iter().filter_map(|p| excluding(p));
+    let but_renames = |mut clause: Document| {
+        clause.insert("operationType", doc! { "$ne": "rename" });
+        Bson::Document(clause)
+    };
+    let none: Vec<Bson> = std::iter::once(temporary).chain(exclude).map(but_renames).collect();
+    both.insert("$nor", none);
+    both
 }
 
 /// Whatever the pattern includes, and perhaps more; an empty document is everything.
@@ -183,22 +191,33 @@ fn regex(pattern: String) -> Document {
 mod tests {
     use super::*;
 
-    fn of(include: &[&str], exclude: &[&str]) -> Option<Document> {
+    fn of(include: &[&str], exclude: &[&str]) -> Document {
         let list = |patterns: &[&str]| patterns.iter().map(|p| (*p).to_owned()).collect();
         filter(&TableFilter::new(list(include), list(exclude)).unwrap())
     }
 
+    fn nor(clause: Option<Document>) -> Vec<Document> {
+        let all = std::iter::once(doc! { "ns.coll": { "$regex": TEMPORARY } }).chain(clause);
+        let with = |mut clause: Document| {
+            clause.insert("operationType", doc! { "$ne": "rename" });
+            clause
+        };
+        all.map(with).collect()
+    }
+
     #[test]
-    fn without_patterns_everything_passes() {
-        assert_eq!(of(&[], &[]), None);
-        assert_eq!(of(&["*", "shop.orders"], &[]), None);
+    fn without_patterns_everything_passes_but_what_the_server_makes_for_a_moment() {
+        assert_eq!(of(&[], &[]), doc! { "$nor": nor(None) });
+        assert_eq!(of(&["*", "shop.orders"], &[]), doc! { "$nor": nor(None) });
     }
 
     #[test]
     fn names_and_whole_databases_need_no_regular_expression() {
         let check = |pattern: &str, clause: Document| {
-            let or = doc! { "$or": [{ "ns.coll": { "$exists": false } }, clause] };
-            assert_eq!(of(&[pattern], &[]), Some(or), "{pattern}");
+            let always =
+                [doc! { "ns.coll": { "$exists": false } }, doc! { "operationType": "rename" }];
+            let or: Vec<Document> = always.into_iter().chain([clause]).collect();
+            assert_eq!(of(&[pattern], &[]), doc! { "$or": or, "$nor": nor(None) }, "{pattern}");
         };
         check("shop.orders", doc! { "ns.db": "shop", "ns.coll": "orders" });
         check("shop.a.b", doc! { "ns.db": "shop", "ns.coll": "a.b" });
@@ -224,15 +243,16 @@ mod tests {
 
     #[test]
     fn what_is_excluded_is_so_to_the_letter() {
-        let nor = |clause: Document| Some(doc! { "$nor": [clause] });
-        assert_eq!(of(&[], &["shop.x"]), nor(doc! { "ns.db": "shop", "ns.coll": "x" }));
-        assert_eq!(
-            of(&[], &["shop.audit_*"]),
-            nor(doc! {
-                "ns.db": "shop", "ns.coll": { "$regex": "^audit_.*$", "$options": "s" }
-            })
+        let check = |exclude: &str, clause: Document| {
+            assert_eq!(of(&[], &[exclude]), doc! { "$nor": nor(Some(clause)) }, "{exclude}");
+        };
+        check("shop.x", doc! { "ns.db": "shop", "ns.coll": "x" });
+        check(
+            "shop.audit_*",
+            doc! { "ns.db": "shop", "ns.coll": { "$regex": "^audit_.*$", "$options": "s" } },
         );
-        assert_eq!(of(&[], &["*.x", "shop.[ab]", "s?op.x"]), None, "the decoder's to do");
+        let left = of(&[], &["*.x", "shop.[ab]", "s?op.x"]);
+        assert_eq!(left, doc! { "$nor": nor(None) }, "the decoder's to do");
     }
 
     /// The judge and its help agree: what a glob takes, its regular expression takes too.
@@ -291,17 +311,18 @@ mod tests {
 
     #[test]
     fn a_server_is_asked_for_no_more_than_it_has() {
-        let stages = |version: Version| pipeline(&config(|_| {}), version, &StartPoint::Open);
+        let stages = |features| pipeline(&config(|_| {}), features, &StartPoint::Open);
+        let matched = doc! { "$match": { "$nor": nor(None) } };
         let old = doc! { "fullDocument": "updateLookup", "allChangesForCluster": true };
-        assert_eq!(stages(Version(4, 4, 1)), [doc! { "$changeStream": old }]);
+        assert_eq!(stages(Features::default()), [doc! { "$changeStream": old }, matched.clone()]);
         let new = doc! {
             "fullDocument": "updateLookup",
             "showExpandedEvents": true,
             "allChangesForCluster": true,
         };
         assert_eq!(
-            stages(Version(8, 0, 0)),
-            [doc! { "$changeStream": new }, doc! { "$changeStreamSplitLargeEvent": {} }]
+            stages(Features { expanded_events: true, split_events: true }),
+            [doc! { "$changeStream": new }, matched, doc! { "$changeStreamSplitLargeEvent": {} }]
         );
     }
 
@@ -312,9 +333,9 @@ mod tests {
             config.full_document = FullDocument::Off;
             config.pre_images = PreImages::Required;
         });
-        let stage = |from| pipeline(&config, Version(4, 2, 0), &from);
+        let stage = |from| pipeline(&config, Features::default(), &from);
         let image = doc! { "fullDocumentBeforeChange": "required" };
-        assert_eq!(stage(StartPoint::Open), [doc! { "$changeStream": image }]);
+        assert_eq!(stage(StartPoint::Open).first(), Some(&doc! { "$changeStream": image }));
         let token = doc! { "_data": "82" };
         let stages = stage(StartPoint::After(token.clone()));
         let first = stages.first().unwrap().get_document("$changeStream").unwrap();

@@ -9,7 +9,7 @@
 //! checkpoint alone says where to begin again. It answers each question within `await_time`, or
 //! when it has found something, which after a long silence of the captured collections may take as
 //! long as its whole oplog: no timer of ours ends that. A question that stays open for
-//! `QUIET` has the server asked on another connection whether it still lives; whether *this*
+//! `QUIET` has that very server asked on another connection whether it still lives; whether *this*
 //! connection does is for the kernel's keepalives, which the driver switches on.
 //!
 //! An error ends the run, and the next one begins at the checkpoint. The one thing that is gone on
@@ -18,6 +18,7 @@
 
 use std::time::Duration;
 
+use mongodb::options::ServerAddress;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ use super::error::SourceError;
 use super::open::{self, OpenStream, READ, StreamSettings};
 use super::reply::Pieces;
 use super::stages::StartPoint;
+use crate::failpoint;
 use crate::offsets::SourceAck;
 use crate::sources::{Closed, RawBatch, RawSender};
 
@@ -34,8 +36,8 @@ use crate::sources::{Closed, RawBatch, RawSender};
 const QUIET: Duration = Duration::from_secs(60);
 /// How long that answer may take.
 const PING: Duration = Duration::from_secs(30);
-/// An answer that comes at once tells whether the token is any good; one that does not, means that
-/// the server is looking for it.
+/// An answer that comes at once may tell that the token is no good, before a snapshot is taken for
+/// nothing; one that does not, means that the server is looking for it. It is as good later on.
 const FIRST_ANSWER: Duration = Duration::from_millis(300);
 
 /// The ways to and from the rest of the pipeline.
@@ -81,7 +83,8 @@ pub(super) async fn run(
     let mut invalidated = None;
     tracing::info!(place = %stream.place, "streaming");
     let ended = loop {
-        let (flow, last_place) = follow(&deployment, stream, first.take(), &channels).await?;
+        let followed = follow(&deployment, stream, first.take(), &channels).await;
+        let (flow, last_place) = followed.map_err(|error| settings.remembered(error))?;
         if flow == Flow::End {
             break Ok(());
         }
@@ -117,6 +120,7 @@ async fn follow(
     mut in_hand: Option<Pieces>,
     channels: &Channels,
 ) -> Result<(Flow, StartPoint), SourceError> {
+    let server = stream.server.clone();
     loop {
         let is_last = in_hand.as_ref().is_some_and(|pieces| pieces.is_last);
         let place = stream.place.clone();
@@ -135,7 +139,7 @@ async fn follow(
             // 2. The work.
             both = both => both,
             // 3. Ends with an error only, and seldom.
-            gone = found_gone(deployment) => return Err(gone),
+            gone = found_gone(deployment, server.clone()) => return Err(gone),
         };
         if let Err(Closed) = sent {
             return Ok((Flow::End, place));
@@ -156,10 +160,16 @@ async fn hand_on(out: &RawSender, batches: Vec<RawBatch>) -> Result<(), Closed> 
 
 /// Whoever waits for the answer of a server that is gone would wait for ever: asks, as long as it
 /// is polled, whether it is there.
-async fn found_gone(deployment: &Deployment) -> SourceError {
+async fn found_gone(deployment: &Deployment, server: Option<ServerAddress>) -> SourceError {
+    const ASK: &str = "ask whether the server is there";
+    let ping = async || match server.clone() {
+        Some(server) => deployment.ping_at(server, ASK).await,
+        None => deployment.ping(ASK).await,
+    };
     loop {
-        sleep(QUIET).await;
-        match timeout(PING, deployment.ping("ask whether the server is there")).await {
+        sleep(failpoint::wait(failpoint::QUIET, QUIET)).await;
+        let limit = failpoint::wait(failpoint::QUIET, PING);
+        match timeout(limit, ping()).await {
             Ok(Ok(_)) => {
                 tracing::debug!("the server looks for the next event, or we wait for room")
             }
@@ -168,7 +178,7 @@ async fn found_gone(deployment: &Deployment) -> SourceError {
                 return SourceError::Silent {
                     operation: READ,
                     servers: deployment.servers.clone(),
-                    timeout_ms: PING.as_millis(),
+                    timeout_ms: limit.as_millis(),
                 };
             }
         }

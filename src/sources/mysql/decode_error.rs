@@ -152,6 +152,7 @@ impl Diagnose for DecodeError {
             Self::Contradicted { table, name, .. } => format!("{table} was altered without the log (SET sql_log_bin = 0, or on this server alone): run `tailwater offsets reset` and let the pipeline take a new snapshot, or `tailwater offsets forget --table '{name}'`, after which its rows are read by what the catalogue says now, where the log shows no statement about it since; with `SET GLOBAL binlog_row_metadata = FULL;` the log names the columns itself"),
             Self::Undefined { .. } => "run `tailwater offsets reset` and let the pipeline take a new snapshot; to be independent of statements, have the log name the columns itself: `SET GLOBAL binlog_row_metadata = FULL;` (MySQL: SET PERSIST)".to_owned(),
             Self::UnknownEvent { .. } => "the server is newer than this version of tailwater, or a feature is on that it does not know; nothing after this place was published".to_owned(),
+            Self::Parse { source: ParseError::TooLarge { found, .. }, .. } => format!("raise `message_bytes_max` of the source to {found} or more: so much memory is taken while the event is read; nothing after this place was published"),
             Self::Parse { .. }
             | Self::Length { .. }
             | Self::Order { .. }

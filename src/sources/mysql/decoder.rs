@@ -37,6 +37,8 @@ use crate::sources::{BoxError, ChangeHandler, Decode, RawBatch, Stage};
 
 /// Checksum at the end of an event: taken off before, but counted by its header.
 const CHECKSUM_BYTES: usize = 4;
+/// Buffers beyond this are given back.
+const BUFFER_KEPT_BYTES: usize = 8 << 20;
 
 #[derive(Debug)]
 pub struct DecoderConfig {
@@ -50,6 +52,8 @@ pub struct DecoderConfig {
     pub include_schema_changes: bool,
     /// The checkpoint that the stream goes on from, or the snapshot's consistent point.
     pub resume_from: Position,
+    /// The most that an event may have when it is uncompressed.
+    pub event_bytes_max: u32,
 }
 
 /// What decodes the batches of a snapshot, which come before the stream's.
@@ -99,6 +103,9 @@ pub struct Decoder {
     pub(super) group: Option<Group>,
     pub(super) prepared: PreparedSet<Group>,
     payload: payload::Events,
+    /// Values of one event of a payload.
+    payload_arena: Bump,
+    pub(super) event_bytes_max: u64,
     /// What a compressed event became.
     pub(super) uncompressed: Vec<u8>,
 }
@@ -147,7 +154,9 @@ impl Decoder {
             done: done.ok_or(DecodeError::Snapshot("the position is not a binlog's"))?,
             group: None,
             prepared: PreparedSet::new(PREPARED_BYTES_MAX),
-            payload: payload::Events::default(),
+            payload: payload::Events::new(u64::from(config.event_bytes_max)),
+            payload_arena: Bump::new(),
+            event_bytes_max: u64::from(config.event_bytes_max),
             uncompressed: Vec::new(),
         })
     }
@@ -214,24 +223,39 @@ impl Decoder {
         end.saturating_sub(length)
     }
 
-    /// The events of a compressed transaction, as if they stood there themselves.
+    /// The events of a compressed transaction, as if they stood there themselves. There may be
+    /// any number of them in one batch, so the values of each give way to the next one's.
     pub(super) fn payload(
         &mut self,
         event: Event<'_>,
         out: &mut dyn ChangeHandler,
     ) -> Result<(), BoxError> {
         let mut events = std::mem::take(&mut self.payload);
+        let mut arena = std::mem::take(&mut self.payload_arena);
         let at = self.place();
         let result = events.walk(event.body, |whole| {
             let (header, body) = Header::parse(whole).map_err(ParseError::from)?;
-            let inner = Event { header, body, whole, offset: event.offset, arena: event.arena };
-            self.inner_event(inner, out).map_err(WalkError::Event)
+            let inner = Event { header, body, whole, offset: event.offset, arena: &arena };
+            let result = self.inner_event(inner, out).map_err(WalkError::Event);
+            arena.reset();
+            if arena.allocated_bytes() > BUFFER_KEPT_BYTES {
+                arena = Bump::new();
+            }
+            result
         });
         self.payload = events;
+        self.payload_arena = arena;
         result.map_err(|error| match error {
             WalkError::Parse(source) => DecodeError::Parse { at, source }.into(),
             WalkError::Event(error) => error,
         })
+    }
+
+    /// For the next compressed event, unless this one was a giant.
+    pub(super) fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_KEPT_BYTES {
+            self.uncompressed = buffer;
+        }
     }
 
     pub(super) fn place(&self) -> At {

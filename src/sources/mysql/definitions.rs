@@ -22,6 +22,8 @@ pub struct Definitions {
     pub databases: Vec<DatabaseDefinition>,
     pub tables: Vec<Definition>,
     pub seen: Seen,
+    /// Databases that came or went while all of this was read.
+    pub fleeting: Vec<String>,
 }
 
 /// Of which databases every table is shown to us: those on all of which we have a right. Of
@@ -34,21 +36,31 @@ pub enum Seen {
 }
 
 impl Definitions {
-    /// Whether both are of one state: the statement has numbers in it that rows move on. Of a
-    /// database that is in one of them only, nothing is known to be wrong.
+    /// What was so at both times and, unless it was altered meanwhile and back again, at the moment
+    /// between; `None` where something was altered.
     #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn confirmed_by(mut self, later: &Self) -> Option<Self> {
         let same_database = |ours: &DatabaseDefinition| {
-            let theirs = other.databases.iter().find(|theirs| theirs.name == ours.name);
+            let theirs = later.databases.iter().find(|theirs| theirs.name == ours.name);
             theirs.is_none_or(|theirs| theirs == ours)
         };
+        // Not the statements: they have numbers in them that rows move on.
         let tables = |definitions: &Self| {
             let tables = definitions.tables.iter();
             tables.map(|table| (table.name.clone(), table.model.clone())).collect::<Vec<_>>()
         };
-        self.server_charset == other.server_charset
-            && self.databases.iter().all(same_database)
-            && tables(self) == tables(other)
+        if self.server_charset != later.server_charset
+            || !self.databases.iter().all(same_database)
+            || tables(&self) != tables(later)
+        {
+            return None;
+        }
+        let (stayed, left): (Vec<_>, Vec<_>) =
+            self.databases.into_iter().partition(|ours| later.databases.contains(ours));
+        let came = later.databases.iter().filter(|theirs| !stayed.contains(theirs));
+        self.fleeting = left.iter().chain(came).map(|database| database.name.clone()).collect();
+        self.databases = stayed;
+        Some(self)
     }
 }
 
@@ -93,7 +105,8 @@ pub async fn read(
     for facts in tables {
         definitions.extend(one(connection, facts).await?);
     }
-    Ok(Definitions { server_charset, server_collation, databases, tables: definitions, seen })
+    let (tables, fleeting) = (definitions, Vec::new());
+    Ok(Definitions { server_charset, server_collation, databases, tables, seen, fleeting })
 }
 
 async fn databases(connection: &mut MyConnection) -> Result<Vec<DatabaseDefinition>, SourceError> {
@@ -209,14 +222,20 @@ mod tests {
     fn a_state_is_another_one_with_another_character_set_of_a_database_or_a_table() {
         const T: &str = "create table t (a int) charset latin1";
         let before = definitions("latin1", T);
-        assert!(before.is_like(&definitions("latin1", &format!("{T} auto_increment = 7"))));
-        assert!(!before.is_like(&definitions("utf8mb4", T)));
-        assert!(!before.is_like(&definitions("latin1", "create table t (a int) charset utf8mb4")));
-        assert!(!before.is_like(&definitions("latin1", &format!("{T} comment 'x'"))));
-        assert!(!before.is_like(&Definitions { tables: Vec::new(), ..before.clone() }));
-        // Of others, whatever comes and goes.
-        assert!(before.is_like(&Definitions { databases: Vec::new(), ..before.clone() }));
-        assert!(Definitions { databases: Vec::new(), ..before.clone() }.is_like(&before));
-        assert!(!before.is_like(&Definitions { server_charset: "x".to_owned(), ..before.clone() }));
+        let confirmed = |later: &Definitions| before.clone().confirmed_by(later);
+        let moved_on = definitions("latin1", &format!("{T} auto_increment = 7"));
+        assert_eq!(confirmed(&moved_on).as_ref(), Some(&before));
+        assert_eq!(confirmed(&definitions("utf8mb4", T)), None);
+        let other = definitions("latin1", "create table t (a int) charset utf8mb4");
+        assert_eq!(confirmed(&other), None);
+        assert_eq!(confirmed(&definitions("latin1", &format!("{T} comment 'x'"))), None);
+        assert_eq!(confirmed(&Definitions { tables: Vec::new(), ..before.clone() }), None);
+        let other = Definitions { server_charset: "x".to_owned(), ..before.clone() };
+        assert_eq!(confirmed(&other), None);
+        // One that comes or goes holds nobody up, and nothing is known of it.
+        let gone = Definitions { databases: Vec::new(), ..before.clone() };
+        for found in [confirmed(&gone).unwrap(), gone.confirmed_by(&before).unwrap()] {
+            assert_eq!((found.databases.len(), found.fleeting), (0, vec!["d".to_owned()]));
+        }
     }
 }

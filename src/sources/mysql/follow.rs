@@ -231,10 +231,10 @@ impl Decoder {
     fn query_compressed(&mut self, event: Event<'_>, out: Out<'_>) -> Result<(), BoxError> {
         let mut bytes = std::mem::take(&mut self.uncompressed);
         bytes.clear();
-        let result = uncompress_query(event.body, &mut bytes)
+        let result = uncompress_query(event.body, self.event_bytes_max, &mut bytes)
             .map_err(|e| self.malformed(e).into())
             .and_then(|()| self.query(Event { body: &bytes, ..event }, out));
-        self.uncompressed = bytes;
+        self.keep_buffer(bytes);
         result
     }
 
@@ -269,8 +269,8 @@ impl Decoder {
                     return Err(self.rolled_back("ROLLBACK TO SAVEPOINT").into());
                 }
             }
-            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, event, out)?,
-            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, event, out)?,
+            Statement::XaCommit(name) => self.xa_decide(name, Decision::Commit, out)?,
+            Statement::XaRollback(name) => self.xa_decide(name, Decision::Rollback, out)?,
             Statement::Rows { statement, target } => {
                 if self.may_be_captured(target, query.database) {
                     return Err(DecodeError::StatementLogged { at: self.place(), statement }.into());
@@ -388,7 +388,7 @@ impl Decoder {
         if prepare.one_phase {
             let kept = self.prepared.take_current();
             if group.novelty == Novelty::New {
-                self.hand_on(&mut group, &kept, event.arena, out)?;
+                self.hand_on(&mut group, &kept, out)?;
             }
             self.finish(&group, Kept::No, out);
         } else {
@@ -399,19 +399,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn xa_decide(
-        &mut self,
-        name: &str,
-        decision: Decision,
-        event: Event<'_>,
-        out: Out<'_>,
-    ) -> Result<(), BoxError> {
+    fn xa_decide(&mut self, name: &str, decision: Decision, out: Out<'_>) -> Result<(), BoxError> {
         let Some(deciding) = self.group.take() else { return Ok(()) };
         let name = name.to_ascii_lowercase();
         match (self.prepared.decide(&name), decision, deciding.novelty) {
             (Some(mut prepared), decision, novelty) => {
                 if decision == Decision::Commit && novelty == Novelty::New {
-                    self.hand_on(&mut prepared.group, &prepared.kept, event.arena, out)?;
+                    self.hand_on(&mut prepared.group, &prepared.kept, out)?;
                 }
                 self.done.add(&prepared.group.gtid, &self.at, Kept::No);
             }
@@ -448,9 +442,13 @@ pub(super) fn place<'e>(group: &'e Group, file: &'e str, event: Event<'e>, row: 
 }
 
 /// A query event whose statement is compressed: all before it is as ever.
-pub(super) fn uncompress_query(body: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+pub(super) fn uncompress_query(
+    body: &[u8],
+    bytes_max: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), ParseError> {
     let statement = Query::parse(body)?.text;
     let head = body.len() - statement.len();
     out.extend_from_slice(body.get(..head).unwrap_or_default());
-    compressed::uncompress(statement, out)
+    compressed::uncompress(statement, bytes_max, out)
 }

@@ -109,7 +109,8 @@ pub async fn end_of_log(
         let (tables, definitions) = defined(connection, filter).await?;
         let point = log_point::read(connection).await?;
         let (tables_after, definitions_after) = defined(connection, filter).await?;
-        if same(&tables, &tables_after) && definitions.is_like(&definitions_after) {
+        let confirmed = definitions.confirmed_by(&definitions_after);
+        if let Some(definitions) = confirmed.filter(|_| same(&tables, &tables_after)) {
             return Ok((point, definitions));
         }
     }
@@ -133,10 +134,13 @@ async fn attempt(settings: &MomentSettings) -> Result<Option<Moment>, SnapshotEr
     };
     let read_at_us = clock(&mut side).await?;
     let (tables_after, definitions_after) = defined(&mut side, &settings.tables).await?;
-    let unchanged = same(&tables, &tables_after) && definitions.is_like(&definitions_after);
     side.close().await;
+    let definitions = match definitions.confirmed_by(&definitions_after) {
+        Some(definitions) if same(&tables, &tables_after) => definitions,
+        Some(_) | None => return Ok(None),
+    };
     let Connections { readers, locked } = connections;
-    Ok(unchanged.then_some(Moment { point, read_at_us, tables, definitions, readers, locked }))
+    Ok(Some(Moment { point, read_at_us, tables, definitions, readers, locked }))
 }
 
 /// Made before the lock, which is not to wait for logins.

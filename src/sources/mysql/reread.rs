@@ -198,7 +198,7 @@ impl Look<'_> {
             kind::QUERY => is_about(self.name, &Query::parse(body)?, self.flavor),
             kind::MARIADB_QUERY_COMPRESSED => {
                 let mut bytes = Vec::new();
-                uncompress_query(body, &mut bytes)?;
+                uncompress_query(body, payload::EVENT_BYTES_MAX, &mut bytes)?;
                 is_about(self.name, &Query::parse(&bytes)?, self.flavor)
             }
             kind::TRANSACTION_PAYLOAD => {

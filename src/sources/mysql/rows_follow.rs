@@ -56,13 +56,13 @@ impl Decoder {
     ) -> Result<(), BoxError> {
         let mut whole = std::mem::take(&mut self.uncompressed);
         whole.clear();
-        let result = uncompress(event, form, &mut whole)
+        let result = uncompress(event, form, (self.event_bytes_max, &mut whole))
             .map_err(|source| self.malformed(source).into())
             .and_then(|()| {
                 let body = whole.get(HEADER_BYTES..).unwrap_or_default();
                 self.rows(Event { body, whole: &whole, ..event }, form, out)
             });
-        self.uncompressed = whole;
+        self.keep_buffer(whole);
         result
     }
 
@@ -71,14 +71,16 @@ impl Decoder {
         &mut self,
         group: &mut Group,
         kept: &Kept,
-        arena: &Bump,
         out: Out<'_>,
     ) -> Result<(), BoxError> {
         self.maps.forget_numbers();
+        // Its own: values need not outlive their event, and here are many in one batch.
+        let mut arena = Bump::new();
         for (whole, offset) in kept.events() {
+            arena.reset();
             let parsed = Header::parse(whole).map_err(|short| self.malformed(short.into()));
             let (header, body) = parsed?;
-            let event = Event { header, body, whole, offset, arena };
+            let event = Event { header, body, whole, offset, arena: &arena };
             match form(header.kind) {
                 Some(form) => self.hand_on_rows(group, event, form, out)?,
                 None => self.learn(event)?,
@@ -168,10 +170,10 @@ fn form(kind: u8) -> Option<Form> {
 fn uncompress(
     event: Event<'_>,
     (kind, version): Form,
-    out: &mut Vec<u8>,
+    (bytes_max, out): (u64, &mut Vec<u8>),
 ) -> Result<(), ParseError> {
     let rows = Rows::parse(event.body, kind, version)?.rows;
     let head = event.whole.len() - rows.len();
     out.extend_from_slice(event.whole.get(..head).unwrap_or_default());
-    compressed::uncompress(rows, out)
+    compressed::uncompress(rows, bytes_max, out)
 }

@@ -106,7 +106,11 @@ impl Schemas {
             Seen::Databases(names) => names.iter().for_each(|name| schemas.meta.see_whole(name)),
         }
         for database in &definitions.databases {
-            schemas.meta.databases.insert(database.name.clone(), database.charset.clone());
+            let charset = Some(database.charset.clone());
+            schemas.meta.databases.insert(database.name.clone(), charset);
+        }
+        for name in &definitions.fleeting {
+            schemas.meta.databases.insert(name.clone(), None);
         }
         schemas.keep_meta();
         for table in &definitions.tables {
@@ -197,11 +201,17 @@ impl Schemas {
                     DatabaseCharset::Named(charset) => Some(charset),
                     DatabaseCharset::Unsaid => statement.server_charset.map(str::to_owned),
                 };
-                if !(if_not_exists && self.meta.databases.contains_key(&name)) {
-                    if !if_not_exists {
+                match (if_not_exists, self.meta.databases.contains_key(&name)) {
+                    (false, _) => {
                         self.meta.see_whole(&name);
+                        self.set_charset(&name, charset);
                     }
-                    self.set_charset(&name, charset);
+                    // Whether it did anything is not in the log.
+                    (true, false) => {
+                        let charset = charset.filter(|_| self.meta.knows_all());
+                        self.set_charset(&name, charset);
+                    }
+                    (true, true) => {}
                 }
                 vec![Effect::Database(name)]
             }
@@ -240,7 +250,7 @@ impl Schemas {
                 let like = self.name(like, statement);
                 self.known(&like).map(|model| (**model).clone())
             }
-            None => create.model(self.meta.databases.get(&name.database).map(String::as_str)),
+            None => create.model(self.meta.charset_of(&name.database)),
         };
         let model = model.map(Arc::new);
         self.believe(name.clone(), model.clone().map_or(Belief::Unknown, Belief::Known));
@@ -348,10 +358,7 @@ impl Schemas {
     }
 
     fn set_charset(&mut self, database: &str, charset: Option<String>) {
-        match charset {
-            Some(charset) => self.meta.databases.insert(database.to_owned(), charset),
-            None => self.meta.databases.remove(database),
-        };
+        self.meta.databases.insert(database.to_owned(), charset);
         self.keep_meta();
     }
 

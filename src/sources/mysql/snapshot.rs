@@ -11,12 +11,11 @@
 //! <https://dev.mysql.com/doc/refman/8.4/en/metadata-locking.html>
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::sources::mysql::catalog::TableFacts;
 use crate::sources::mysql::connection::{MyConnection, RowsRead};
@@ -25,7 +24,10 @@ use crate::sources::mysql::moment::Moment;
 use crate::sources::mysql::select::select_statement;
 use crate::sources::mysql::snapshot_error::SnapshotError;
 use crate::sources::progress::{Counts, Expected, Reporter};
-use crate::sources::{Closed, RawBatch, RawSender, Stage};
+use crate::sources::readers::{Queue, largest_first, rows, send_end, wait_for_all};
+use crate::sources::{RawSender, Stage};
+
+pub use crate::sources::readers::Outcome;
 
 /// A server may skip over dead rows for long before it has one to send; a dead peer is the
 /// kernel's to find.
@@ -36,36 +38,18 @@ const READ: &str = "read a table for the snapshot";
 /// `ER_NO_SUCH_TABLE`, `ER_BAD_FIELD_ERROR`, `ER_TABLE_DEF_CHANGED`; `ER_BAD_DB_ERROR`.
 const CHANGED: [u16; 4] = [1146, 1054, 1412, 1049];
 
-/// How a snapshot ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Complete,
-    /// Nobody wants the rows any more.
-    Closed,
-}
-
 /// What all readers share.
 struct Work {
     tables: Vec<TableFacts>,
-    /// Largest first, so that the last one to finish is not a giant that began last.
-    queue: Mutex<VecDeque<u32>>,
+    queue: Queue<u32>,
     counts: Counts,
     out: RawSender,
 }
 
-impl Work {
-    fn next(&self) -> Option<u32> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-}
-
 /// Numbers of the tables that `wanted` wants, in the order in which they are begun.
 fn order(tables: &[TableFacts], wanted: impl Fn(&TableFacts) -> bool) -> VecDeque<u32> {
-    let numbered = (0..).zip(tables).filter(|(_, table)| wanted(table));
-    let mut order: Vec<(u32, u64)> =
-        numbered.map(|(number, table)| (number, table.estimated_bytes)).collect();
-    order.sort_by_key(|(number, bytes)| (std::cmp::Reverse(*bytes), *number));
-    order.into_iter().map(|(number, _)| number).collect()
+    let wanted = (0..).zip(tables).filter(|(_, table)| wanted(table));
+    largest_first(wanted.map(|(number, table)| (number, table.estimated_bytes)))
 }
 
 /// Reads every table and hands on its rows, then that it is complete, at last that all are.
@@ -75,11 +59,11 @@ fn order(tables: &[TableFacts], wanted: impl Fn(&TableFacts) -> bool) -> VecDequ
 /// When a reader is lost, or a table was altered.
 pub async fn run(moment: Moment, out: RawSender) -> Result<Outcome, SnapshotError> {
     let Moment { tables, readers, locked, .. } = moment;
-    let rows = Some(tables.iter().map(|table| table.estimated_rows).sum());
-    let reporter = Reporter::new(Expected { rows, tables: tables.len() });
+    let n_rows = Some(tables.iter().map(|table| table.estimated_rows).sum());
+    let reporter = Reporter::new(Expected { rows: n_rows, tables: tables.len() });
     // Those that a connection holds a lock on are that one's to read.
     let others = locked.is_some();
-    let queue = Mutex::new(order(&tables, |table| table.transactional || !others));
+    let queue = Queue::new(order(&tables, |table| table.transactional || !others));
     let locked_order = order(&tables, |table| !table.transactional && others);
     let work = Arc::new(Work { tables, queue, counts: Counts::default(), out });
     let mut running = JoinSet::new();
@@ -89,28 +73,8 @@ pub async fn run(moment: Moment, out: RawSender) -> Result<Outcome, SnapshotErro
     if let Some(connection) = locked {
         running.spawn(read_locked(connection, Arc::clone(&work), locked_order));
     }
-    let mut ticks = interval(reporter.interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    loop {
-        tokio::select! {
-            biased;
-            // 1. An end decides everything. Cancel-safe: a result stays in the set.
-            ended = running.join_next() => match ended {
-                Some(Ok(Ok(Outcome::Complete))) => {}
-                Some(Ok(Ok(Outcome::Closed))) => return Ok(Outcome::Closed),
-                Some(Ok(Err(error))) => return Err(error),
-                Some(Err(error)) => {
-                    return Err(SnapshotError::ReaderLost { detail: error.to_string() });
-                }
-                None => break,
-            },
-            // 2. Seldom, and only a report.
-            _ = ticks.tick() => reporter.report(&work.counts),
-        }
-    }
-    reporter.finish(&work.counts);
-    send_end(&work.out, Stage::SnapshotEnd).await
+    let lost = |detail| SnapshotError::ReaderLost { detail };
+    wait_for_all(running, (reporter, &work.counts), &work.out, lost).await
 }
 
 async fn read_tables(
@@ -119,7 +83,7 @@ async fn read_tables(
 ) -> Result<Outcome, SnapshotError> {
     const SAVEPOINT: &str = "SAVEPOINT tailwater";
     const RELEASE: &str = "ROLLBACK TO SAVEPOINT tailwater";
-    while let Some(number) = work.next() {
+    while let Some(number) = work.queue.next() {
         connection.query(READ, SAVEPOINT).await?;
         if let Outcome::Closed = read_table(&mut connection, &work, number).await? {
             return Ok(Outcome::Closed);
@@ -171,29 +135,14 @@ async fn read_table(
         let RowsRead::Rows(frames) = read.map_err(changed)? else { break };
         n_rows += frames.payloads.len();
         work.counts.add(frames.payloads.len(), frames.data.len());
-        let batch = RawBatch {
-            stage: Stage::Snapshot { table: number },
-            data: frames.data,
-            messages: frames.payloads,
-            read_at: Instant::now(),
-            budget: None,
-        };
-        if work.out.send(batch).await.is_err() {
+        if work.out.send(rows(number, frames.data, frames.payloads)).await.is_err() {
             return Ok(Outcome::Closed);
         }
     }
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(table = name, rows = n_rows, seconds, "table read");
     work.counts.add_table();
-    send_end(&work.out, Stage::SnapshotTableEnd { table: number }).await
-}
-
-async fn send_end(out: &RawSender, stage: Stage) -> Result<Outcome, SnapshotError> {
-    let (data, messages, read_at) = (Bytes::new(), Vec::new(), Instant::now());
-    match out.send(RawBatch { stage, data, messages, read_at, budget: None }).await {
-        Ok(()) => Ok(Outcome::Complete),
-        Err(Closed) => Ok(Outcome::Closed),
-    }
+    Ok(send_end(&work.out, Stage::SnapshotTableEnd { table: number }).await)
 }
 
 #[cfg(test)]
@@ -201,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_table_is_begun_first_and_equals_keep_their_order() {
+    fn locked_tables_are_in_an_order_of_their_own() {
         let table = |estimated_bytes, transactional| TableFacts {
             database: "d".into(),
             table: "t".into(),
@@ -212,7 +161,7 @@ mod tests {
             estimated_bytes,
         };
         let tables = [table(8192, true), table(0, true), table(1 << 40, false), table(8192, true)];
-        assert_eq!(order(&tables, |_| true), [2, 0, 3, 1]);
+        assert_eq!(order(&tables, |table| !table.transactional), [2]);
         assert_eq!(order(&tables, |table| table.transactional), [0, 3, 1]);
     }
 }

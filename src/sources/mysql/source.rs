@@ -353,6 +353,7 @@ impl MysqlSource {
             include_query: false,
             include_schema_changes: self.config.include_schema_changes,
             resume_from: from.clone(),
+            event_bytes_max: self.config.message_bytes_max,
         };
         // In the position's own terms: a log that is followed by file ends at a place in a file.
         let log_end =

@@ -100,13 +100,16 @@ pub(super) fn take_payload(
         packets.advance(HEADER_BYTES);
         return Ok(Some(packets.freeze()));
     }
-    let mut payload = BytesMut::with_capacity(extent.payload_bytes);
-    while !packets.is_empty() {
-        packets.advance(HEADER_BYTES);
-        let n_bytes = packets.len().min(FULL_BYTES);
-        payload.extend_from_slice(&packets.split_to(n_bytes));
+    // In place: a payload of some hundred megabytes is not held twice.
+    let mut end = 0;
+    for n in 0..extent.n_packets {
+        let start = n * (HEADER_BYTES + FULL_BYTES) + HEADER_BYTES;
+        let length = FULL_BYTES.min(extent.payload_bytes - end);
+        packets.copy_within(start..start + length, end);
+        end += length;
     }
-    Ok(Some(payload.freeze()))
+    packets.truncate(end);
+    Ok(Some(packets.freeze()))
 }
 
 /// Takes every complete payload that `input` begins with and `wanted` wants, without copying a

@@ -6,11 +6,12 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::RelationFacts;
 use super::connection::PgConnection;
 use super::error::SourceError;
-use super::snapshot::{self, Outcome, Readers};
+use super::snapshot::{self, Readers};
 use super::stream::{self, CaughtUp, Channels, StreamSettings};
 use crate::config::{PostgresConfig, UnmappedTypes};
 use crate::offsets::SourceAck;
 use crate::offsets::position::Lsn;
+use crate::sources::readers::Outcome;
 use crate::sources::{RawSender, Session, SourceFuture};
 
 /// What a run still has to do, each with the connections that it does it on.

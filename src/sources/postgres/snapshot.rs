@@ -12,13 +12,11 @@
 //! TRUNCATE): such a table looks empty to an old snapshot, without any error.
 //! <https://www.postgresql.org/docs/current/mvcc-caveats.html>
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use super::catalog::RelationFacts;
 use super::connection::{CopyRead, PgConnection, Purpose};
@@ -27,7 +25,8 @@ use super::select::copy_statement;
 use super::sql::{Columns, quote_literal};
 use crate::config::{PostgresConfig, UnmappedTypes};
 use crate::sources::progress::{Counts, Expected, Reporter};
-use crate::sources::{Closed, RawBatch, RawSender, Stage};
+use crate::sources::readers::{Outcome, Queue, largest_first, rows, send_end, wait_for_all};
+use crate::sources::{RawSender, Stage};
 
 /// A scan over dead rows may have nothing to send for long; a dead peer is the kernel's to find.
 const COPY_SILENCE_MAX: Duration = Duration::from_secs(300);
@@ -94,37 +93,20 @@ async fn import(
     Ok((columns.text()?, columns.parsed()?, columns.parsed()?))
 }
 
-/// How a snapshot ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Complete,
-    /// Nobody wants the rows any more.
-    Closed,
-}
-
 /// What all readers share.
 struct Work {
     tables: Vec<RelationFacts>,
     unmapped: UnmappedTypes,
-    /// Largest first, so that the last one to finish is not a giant that began last.
-    queue: Mutex<VecDeque<u32>>,
+    queue: Queue<u32>,
     counts: Counts,
     out: RawSender,
 }
 
 impl Work {
     fn next(&self) -> Option<(u32, &RelationFacts)> {
-        let number = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        let number = self.queue.next()?;
         Some((number, self.tables.get(number as usize)?))
     }
-}
-
-/// Numbers of the tables, in the order in which they are begun.
-fn order(tables: &[RelationFacts]) -> VecDeque<u32> {
-    let mut order: Vec<(u32, i64)> =
-        (0..).zip(tables).map(|(number, table)| (number, table.estimated_bytes)).collect();
-    order.sort_by_key(|(number, bytes)| (std::cmp::Reverse(*bytes), *number));
-    order.into_iter().map(|(number, _)| number).collect()
 }
 
 /// A table that was never analysed has a negative number of rows.
@@ -142,37 +124,15 @@ pub(super) async fn run(
     out: RawSender,
 ) -> Result<Outcome, SourceError> {
     let reporter = Reporter::new(expected(&tables));
-    let queue = Mutex::new(order(&tables));
+    let sizes = (0..).zip(&tables).map(|(number, table)| (number, table.estimated_bytes));
+    let queue = Queue::new(largest_first(sizes));
     let work = Arc::new(Work { tables, unmapped, queue, counts: Counts::default(), out });
     let mut running = JoinSet::new();
     for connection in readers.connections {
         running.spawn(read_tables(connection, Arc::clone(&work)));
     }
-    let mut ticks = interval(reporter.interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    loop {
-        tokio::select! {
-            biased;
-            // 1. An end decides everything. Cancel-safe: a result stays in the set.
-            ended = running.join_next() => match ended {
-                Some(Ok(Ok(Outcome::Complete))) => {}
-                Some(Ok(Ok(Outcome::Closed))) => return Ok(Outcome::Closed),
-                Some(Ok(Err(error))) => return Err(error),
-                Some(Err(error)) => {
-                    return Err(SourceError::ReaderLost { detail: error.to_string() });
-                }
-                None => break,
-            },
-            // 2. Seldom, and only a report.
-            _ = ticks.tick() => reporter.report(&work.counts),
-        }
-    }
-    reporter.finish(&work.counts);
-    match work.out.send(empty(Stage::SnapshotEnd)).await {
-        Ok(()) => Ok(Outcome::Complete),
-        Err(Closed) => Ok(Outcome::Closed),
-    }
+    let lost = |detail| SourceError::ReaderLost { detail };
+    wait_for_all(running, (reporter, &work.counts), &work.out, lost).await
 }
 
 async fn read_tables(
@@ -216,27 +176,17 @@ async fn read_table(
         };
         let CopyRead::Frames(frames) = read? else { break };
         work.counts.add(frames.payloads.len(), frames.data.len());
-        let batch = RawBatch {
-            stage: Stage::Snapshot { table: number },
-            data: frames.data,
-            messages: frames.payloads,
-            read_at: Instant::now(),
-            budget: None,
-        };
-        if work.out.send(batch).await.is_err() {
+        if work.out.send(rows(number, frames.data, frames.payloads)).await.is_err() {
             return Ok(Outcome::Closed);
         }
     }
     let tag = connection.end_copy(READ).await?;
     check_not_rewritten(connection, table.oid, &name).await?;
-    let rows = tag.strip_prefix("COPY ").unwrap_or_default();
+    let n_rows = tag.strip_prefix("COPY ").unwrap_or_default();
     let seconds = started.elapsed().as_secs_f64();
-    tracing::info!(table = name, rows, seconds, "table read");
+    tracing::info!(table = name, rows = n_rows, seconds, "table read");
     work.counts.add_table();
-    match work.out.send(empty(Stage::SnapshotTableEnd { table: number })).await {
-        Ok(()) => Ok(Outcome::Complete),
-        Err(Closed) => Ok(Outcome::Closed),
-    }
+    Ok(send_end(&work.out, Stage::SnapshotTableEnd { table: number }).await)
 }
 
 /// Compares the file that the snapshot knows with the one that the server reads now. COPY took a
@@ -259,42 +209,5 @@ async fn check_not_rewritten(
     match Columns::new(connection.endpoint(), row).parsed::<i64>()? {
         0 => Ok(()),
         _ => Err(SourceError::TableRewritten { table: name.to_owned() }),
-    }
-}
-
-fn empty(stage: Stage) -> RawBatch {
-    RawBatch {
-        stage,
-        data: Bytes::new(),
-        messages: Vec::new(),
-        read_at: Instant::now(),
-        budget: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sources::postgres::catalog::ReplicaIdentity;
-
-    fn table(estimated_bytes: i64) -> RelationFacts {
-        RelationFacts {
-            oid: 1,
-            schema: "s".into(),
-            table: "t".into(),
-            columns: vec![],
-            primary_key: vec![],
-            unique_key: vec![],
-            replica_identity: ReplicaIdentity::Default,
-            identity_index: vec![],
-            estimated_rows: -1,
-            estimated_bytes,
-        }
-    }
-
-    #[test]
-    fn the_largest_table_is_begun_first_and_equals_keep_their_order() {
-        let tables = [table(8192), table(0), table(1 << 40), table(8192)];
-        assert_eq!(order(&tables), [2, 0, 3, 1]);
     }
 }

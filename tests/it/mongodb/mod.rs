@@ -6,6 +6,7 @@ mod basics;
 pub(crate) mod catalogue;
 mod faults;
 mod recordings;
+mod resume;
 mod server;
 mod source;
 mod streams;

@@ -21,22 +21,22 @@ pub(super) fn setup(mongo: &Mongo, database: &str) -> Setup {
 }
 
 /// A database of its own with one collection of one document.
-fn database(mongo: &Mongo) -> String {
+pub(super) fn database(mongo: &Mongo) -> String {
     let name = unique("mo").replace('-', "_");
     insert(mongo, &name, "a", doc! { "_id": 1, "v": "a" });
     name
 }
 
-fn insert(mongo: &Mongo, database: &str, collection: &str, document: Document) {
+pub(super) fn insert(mongo: &Mongo, database: &str, collection: &str, document: Document) {
     block(mongo.collection(database, collection).insert_one(document)).unwrap();
 }
 
-fn ops(ended: &Ended) -> String {
+pub(super) fn ops(ended: &Ended) -> String {
     let op = |l: &Value| l["value"]["op"].as_str().unwrap_or("-").to_owned();
     ended.lines().iter().map(op).collect()
 }
 
-fn arrives(tailwater: &Tailwater, n: usize) {
+pub(super) fn arrives(tailwater: &Tailwater, n: usize) {
     let arrived = eventually(seconds(20), || {
         let text = std::fs::read_to_string(&tailwater.stdout).unwrap_or_default();
         (text.lines().count() >= n).then_some(())
@@ -374,7 +374,7 @@ fn a_pipeline_that_the_server_refuses_is_told() {
     let database = database(&mongo);
     mongo.order(Fault {
         commands: vec!["aggregate".to_owned()],
-        times: Some(1),
+        times: None,
         skip: 0,
         failure: Some(Failure::new(40324, "Location40324", "Unrecognized pipeline stage name")),
         close: false,

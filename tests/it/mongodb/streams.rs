@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mongodb::Collection;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Decimal128, Document, RawDocumentBuf, doc};
 use serde_json::{Value, json};
 
 use super::basics::{arrive, ops};
@@ -155,6 +155,49 @@ fn a_token_of_a_collection_that_is_captured_no_more_still_counts() {
     assert_eq!(ops(&setup.catch_up()), "c");
 }
 
+/// A number in an `_id` that is no int32 leaves its type beside the token's text (`_typeBits`), and
+/// a server wants both back: after a kill, and after a stop, for every such type.
+#[test]
+fn tokens_that_tell_the_types_of_numbers_outlive_kills_and_restarts() {
+    let decimal: Decimal128 = "1.10".parse().unwrap();
+    let ids: [Bson; 7] = [
+        7_i64.into(),
+        (-1_i64 << 40).into(),
+        2.5.into(),
+        (-0.0).into(),
+        Bson::Decimal128(decimal),
+        doc! { "l": 3_i64, "s": "x" }.into(),
+        doc! { "a": [1_i64] }.into(),
+    ];
+    for wire in [9, 21] {
+        let test = "mongodb::streams::tokens_that_tell_types";
+        // Nothing else moves the place away from the event.
+        let options = Options { noop: Duration::from_secs(3600), ..Options::of_wire(wire) };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let name = unique("mongo_types");
+        let t = mongo.collection(&name, "t");
+        block(t.insert_one(doc! { "_id": "first" })).unwrap();
+        let mut setup = Setup::mongodb(&mongo, &name);
+        setup.set("delivery.checkpoint_interval", "50ms");
+        assert_eq!(ops(&setup.catch_up()), "r");
+        for (n, id) in ids.iter().enumerate() {
+            let tailwater = setup.start();
+            tailwater.ready();
+            block(t.insert_one(doc! { "_id": id.clone() })).unwrap();
+            arrive(&tailwater, 1);
+            // Several times what a checkpoint takes.
+            std::thread::sleep(Duration::from_millis(400));
+            let resumed = tailwater.said();
+            let with_types = resumed.contains("\"position\":\"bson:");
+            assert_eq!(with_types, n > 0, "wire {wire}, before {id:?}: {resumed}");
+            let ended = if n % 2 == 0 { tailwater.kill() } else { tailwater.stop() };
+            assert_eq!(ops(&ended), "c", "wire {wire}, {id:?}: each once");
+        }
+        block(t.delete_one(doc! { "_id": 7_i64 })).unwrap();
+        assert_eq!(ops(&setup.catch_up()), "d.", "wire {wire}");
+    }
+}
+
 /// MG-06: the update stays, without a document, and the delete follows.
 #[test]
 fn a_document_that_is_gone_before_it_is_looked_up_is_told_as_gone() {
@@ -214,6 +257,43 @@ fn collections_are_dropped_renamed_and_made_again() {
             let Some(run) = running(wire, "collections_are_dropped", adjust) else { return };
             drop_rename_and_make(&run, &format!("wire {wire}, {scope}"));
         }
+    }
+}
+
+/// A rename makes no events of the documents that it brings: never without a word, whether or not
+/// the old name is captured, and `$out` is one too. What it writes on its way makes no topics.
+#[test]
+fn documents_that_come_by_a_rename_or_an_out_are_told_of() {
+    for (wire, include) in [(9, "t"), (21, "*"), (21, "t")] {
+        let only = |setup: &mut Setup| {
+            let include = format!("{}.{include}", setup.prefix);
+            setup.set("source.mongodb.collections.include", vec![include]);
+        };
+        let Some(run) = running(wire, "documents_that_come_by_a_rename", only) else { return };
+        let other = run.mongo.collection(&run.name, "raw");
+        block(other.insert_many((1..4).map(|n| doc! { "_id": n }))).unwrap();
+        let cursor = block(other.aggregate(vec![doc! { "$out": "t" }])).unwrap();
+        drop(cursor);
+        run.tailwater.says("\"collection\":\"t\",\"renamed_from\"", seconds(20));
+        run.tailwater.says("use `$merge` in place of `$out`", seconds(1));
+        let full = |name: &str| format!("{}.{name}", run.name);
+        let rename = |from: String, to: String| {
+            drop(run.mongo.admin(doc! { "renameCollection": from, "to": to }))
+        };
+        // Onto a free name: neither of these is what the next one brings.
+        rename(full("t"), full("was"));
+        rename(full("raw"), full("t"));
+        let from = format!("\"renamed_from\":\"{}\"", full("raw"));
+        run.tailwater.says(&from, seconds(20));
+        run.insert(7);
+        let n_before = if include == "t" { 1 } else { 4 };
+        arrive(&run.tailwater, n_before + 1);
+        assert_eq!(run.keys().last().map(String::as_str), Some("7"));
+        let said = run.tailwater.said();
+        let n_errors = if include == "t" { 2 } else { 3 };
+        assert_eq!(said.matches("\"level\":\"ERROR\"").count(), n_errors, "{said}");
+        let written = std::fs::read_to_string(&run.tailwater.stdout).unwrap();
+        assert!(!written.contains("agg_out"), "{written}");
     }
 }
 
@@ -279,6 +359,24 @@ fn an_event_beyond_16_mb_of_an_old_server_stops_loudly() {
     let large = doc! { "$set": { "a": "x".repeat(11_000_000) } };
     block(run.t.update_one(doc! { "_id": 0 }, large)).unwrap();
     run.setup.fails(exit::SOURCE, &["larger than the 16 MB", "7.0"]);
+}
+
+/// A collection that was made behind the start check keeps no images: what mends it is told.
+#[test]
+fn a_collection_without_images_where_they_are_required_stops_with_the_command() {
+    let Some(run) = running(21, "a_collection_without_images", |_| ()) else { return };
+    run.tailwater.stop().expect(0, &[]);
+    let images = doc! { "collMod": "t", "changeStreamPreAndPostImages": { "enabled": true } };
+    block(run.mongo.database(&run.name).run_command(images)).unwrap();
+    let mut setup = run.setup.clone();
+    setup.set("source.mongodb.pre_images", "required");
+    let tailwater = setup.start();
+    tailwater.ready();
+    let made = run.mongo.collection(&run.name, "made");
+    block(made.insert_one(doc! { "_id": 1 })).unwrap();
+    block(made.delete_one(doc! { "_id": 1 })).unwrap();
+    let said = ["51770", "pre_images: required", "collMod: changeStreamPreAndPostImages"];
+    tailwater.wait(seconds(30)).expect(exit::SOURCE, &said);
 }
 
 /// MG-17: what is no text is not made to look like some.

@@ -8,6 +8,7 @@ mod chain;
 mod doubts;
 mod failover;
 mod faults;
+mod giants;
 mod gone;
 mod history;
 mod kinds;

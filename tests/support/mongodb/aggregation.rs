@@ -4,12 +4,12 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 
 use super::commands::stats;
 use super::failure::Failure;
-use super::oplog::Namespace;
+use super::oplog::{Namespace, Op};
 use super::order::{Key, integer};
 use super::query;
 use super::raw::{Raw, parse, raw};
 use super::state::State;
-use super::{cursor, update};
+use super::{cursor, store, update};
 
 pub(crate) fn run(
     state: &State,
@@ -38,6 +38,35 @@ pub(crate) fn run(
         found = Some(apply(input, name, argument)?);
     }
     Ok(found.unwrap_or_else(documents))
+}
+
+/// `$out`: documents go to a collection that is made for it, which then takes the place of the
+/// other (`src/mongo/db/pipeline/document_source_out.cpp`).
+pub(crate) fn out(
+    state: &mut State,
+    found: Vec<Document>,
+    from: &Namespace,
+    to: &Bson,
+) -> Result<(), Failure> {
+    let to = match to {
+        Bson::String(name) => Namespace::new(&from.database, name),
+        Bson::Document(to) => {
+            let part = |name| to.get_str(name).unwrap_or_default();
+            Namespace::new(part("db"), part("coll"))
+        }
+        _ => return Err(Failure::new(16990, "Location16990", "$out only supports a string")),
+    };
+    let name = format!("tmp.agg_out.{}", mongodb::bson::Uuid::new());
+    let made = Namespace::new(&to.database, &name);
+    state.ensure(&made);
+    for document in found {
+        let (id, stored) = store::with_id(document);
+        let change = state.change(&made, Op::Insert { id, after: raw(&stored) });
+        state.log(vec![change], None);
+    }
+    let change = state.change(&made, Op::Rename { to });
+    state.log(vec![change], None);
+    Ok(())
 }
 
 fn coll_stats(state: &State, ns: &Namespace, argument: &Bson) -> Document {

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::oplog::{Change, Delta, Entry, Namespace, Op};
 use super::raw::{Builder, INTERNAL_BYTES_MAX, Raw, parse};
 use super::state::{NEWEST, State};
-use super::token::{self, Event};
+use super::token::{self, Event, Token};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -49,7 +49,7 @@ pub(crate) enum Part {
 
 /// An event in parts: filters look at the small ones without reading documents.
 pub(crate) struct Made {
-    pub(crate) token: Vec<u8>,
+    pub(crate) token: Token,
     pub(crate) parts: Vec<(&'static str, Part)>,
 }
 
@@ -306,10 +306,12 @@ fn before_change(change: &Change, view: &View) -> Result<Option<Part>, Failure> 
             Some(Part::Raw(before.clone()))
         }
         Before::WhenAvailable => Some(Part::Bson(Bson::Null)),
+        // Of a collection that keeps none: `document_source_change_stream_add_pre_image.cpp`.
         Before::Required => {
-            return Err(no_image(
-                "a pre-image for all update, delete and replace events, but the pre-image",
-            ));
+            let message = "Change stream was configured to require a pre-image for all update, \
+                           delete and replace events, but pre-image id was not available for event";
+            return Err(Failure::new(51770, "Location51770", message)
+                .label("NonResumableChangeStreamError"));
         }
     })
 }

@@ -25,11 +25,12 @@ pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod stream;
 pub(crate) mod token;
+pub(crate) mod type_bits;
 pub(crate) mod update;
 pub(crate) mod wire;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection, Database};
@@ -100,13 +101,15 @@ impl Mongo {
     pub(crate) fn play_on(options: Options, port: u16) -> Self {
         let set = options.set_name.clone();
         let (login, tls) = (options.users.first().cloned(), options.tls.is_some());
-        let standalone = options.standalone;
+        let (standalone, router) = (options.standalone, options.router);
         let server =
             Server::start(options, port).expect("a port of this machine can be listened on");
         let login = login.map_or(String::new(), |u| format!("{}:{}@", u.name, u.password));
         let mut uri = format!("mongodb://{login}127.0.0.1:{}/", server.port);
         if standalone {
             uri.push_str("?directConnection=true");
+        } else if router {
+            uri.push_str("?appName=tests");
         } else {
             uri.push_str(&format!("?replicaSet={set}"));
         }
@@ -163,6 +166,26 @@ impl Mongo {
     /// Orders errors of the next commands of these names.
     pub(crate) fn order(&self, fault: Fault) {
         self.server().state().faults.push(fault);
+    }
+
+    /// Takes back what was ordered.
+    pub(crate) fn order_nothing(&self) {
+        self.server().state().faults.clear();
+    }
+
+    /// The server seems not to know of anything newer than now, for so long.
+    pub(crate) fn lag(&self, length: Duration) {
+        let mut state = self.server().state();
+        state.lags = Some((state.oplog.last(), Instant::now() + length));
+    }
+
+    /// The commands that have read this collection.
+    pub(crate) fn finds(&self, collection: &str) -> Vec<Document> {
+        let finds = self.server().state().finds.clone();
+        finds
+            .into_iter()
+            .filter(|find| find.get_str("find").is_ok_and(|of| of == collection))
+            .collect()
     }
 
     pub(crate) fn n_commands(&self, name: &str) -> u64 {

@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc, oid::ObjectId};
 use super::auth::User;
 use super::cursor::Cursor;
 use super::failure::Failure;
-use super::oplog::{Change, Entry, Namespace, Op, Oplog, Transaction, wall_ms};
+use super::oplog::{Change, Entry, Namespace, Op, Oplog, Transaction, Uuid, wall_ms};
 use super::order::Key;
 use super::raw::Raw;
 use super::store::{self, Store};
@@ -24,6 +24,11 @@ pub(crate) struct Options {
     pub(crate) set_name: String,
     /// No replica set: no oplog, no change streams.
     pub(crate) standalone: bool,
+    /// Calls itself a `mongos`. There is one shard behind it at most.
+    pub(crate) router: bool,
+    /// Knows none of the words of its version that older patches and releases do not have, as
+    /// where servers of two versions stand side by side.
+    pub(crate) plain: bool,
     /// With users, who is not logged in may do nothing.
     pub(crate) users: Vec<User>,
     /// Only encrypted connections, with this certificate and key (PEM files).
@@ -40,6 +45,8 @@ impl Default for Options {
             wire: 21,
             set_name: "rs0".to_owned(),
             standalone: false,
+            router: false,
+            plain: false,
             users: vec![],
             tls: None,
             noop: Duration::from_secs(1),
@@ -110,6 +117,12 @@ pub(crate) struct State {
     pub(crate) topology: i64,
     pub(crate) process: ObjectId,
     pub(crate) replica_set: ObjectId,
+    /// Of `admin.system.version`.
+    pub(crate) admin: Uuid,
+    /// A member that does not know of what is newer, until then.
+    pub(crate) lags: Option<(Timestamp, Instant)>,
+    /// The first commands that read documents.
+    pub(crate) finds: Vec<Document>,
     pub(crate) term: i64,
     pub(crate) n_connections: i32,
     pub(crate) address: String,
@@ -131,6 +144,9 @@ impl State {
             topology: 6,
             process: ObjectId::new(),
             replica_set: ObjectId::new(),
+            admin: store::new_uuid(),
+            lags: None,
+            finds: vec![],
             term: 1,
             n_connections: 0,
             address,
@@ -144,6 +160,14 @@ impl State {
     /// Up to here everything is written on a majority of the members.
     pub(crate) fn committed(&self) -> Timestamp {
         self.held.unwrap_or_else(|| self.oplog.last())
+    }
+
+    /// The newest time that answers tell of.
+    pub(crate) fn known(&self) -> Timestamp {
+        match self.lags {
+            Some((time, until)) if Instant::now() < until => time,
+            _ => self.oplog.last(),
+        }
     }
 
     pub(crate) fn noop(&mut self) {

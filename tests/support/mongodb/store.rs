@@ -126,7 +126,7 @@ impl Collection {
     }
 }
 
-fn new_uuid() -> Uuid {
+pub(crate) fn new_uuid() -> Uuid {
     let mut uuid = [0; 16];
     for half in uuid.chunks_mut(8) {
         half.copy_from_slice(&rand::random::<[u8; 8]>());

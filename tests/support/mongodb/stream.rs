@@ -10,7 +10,7 @@ use super::oplog::after;
 use super::query;
 use super::raw::{INTERNAL_BYTES_MAX, Raw};
 use super::state::State;
-use super::token::{self, Given};
+use super::token::{self, Given, Token};
 
 pub(crate) struct Stream {
     view: View,
@@ -20,13 +20,13 @@ pub(crate) struct Stream {
     /// Number of the entry that is read next.
     next: u64,
     /// Events of the entry before it that did not fit into a batch.
-    ready: VecDeque<(Vec<u8>, Raw)>,
+    ready: VecDeque<(Token, Raw)>,
     /// The event to resume after must be met, unless it is only a time.
     sought: Option<Given>,
     /// Only what is beyond this token leaves.
-    floor: Vec<u8>,
+    floor: Token,
     /// The post-batch resume token.
-    token: Vec<u8>,
+    token: Token,
     ended: bool,
 }
 
@@ -104,7 +104,7 @@ impl Stream {
         };
         if !full && !self.ended {
             let seen = token::high_water_mark(state.committed(), self.view.version);
-            if seen > self.token && self.sought.is_none() {
+            if seen.key > self.token.key && self.sought.is_none() {
                 self.token = seen;
             }
         }
@@ -136,7 +136,7 @@ impl Stream {
         self.next += 1;
         for made in events(state, entry, &self.view)? {
             // One that was resumed after has ended an earlier stream, not this one.
-            let ends = is_invalidate(&made) && made.token > self.floor;
+            let ends = is_invalidate(&made) && made.token.key > self.floor.key;
             let pieces = if self.splits { split(made)? } else { vec![made] };
             for piece in pieces {
                 self.take(piece)?;
@@ -150,20 +150,31 @@ impl Stream {
     }
 
     fn take(&mut self, made: Made) -> Result<(), Failure> {
-        if let Some(sought) = self.sought.take_if(|sought| made.token >= sought.bytes)
-            && made.token > sought.bytes
-        {
+        if let Some(sought) = self.sought.take_if(|sought| made.token.key >= sought.token.key) {
+            self.found(&made, &sought.token)?;
+        }
+        if made.token.key <= self.floor.key || !self.passes(&made)? {
+            return Ok(());
+        }
+        let raw = made.raw();
+        self.ready.push_back((made.token, raw));
+        Ok(())
+    }
+
+    /// The event of the token, or the first behind it.
+    fn found(&self, made: &Made, sought: &Token) -> Result<(), Failure> {
+        if made.token.key > sought.key {
             let shown = token::shown(&made.token);
             let message =
                 format!("cannot resume stream; the resume token was not found. {{{shown}}}");
             return Err(Failure::new(280, "ChangeStreamFatalError", message)
                 .label("NonResumableChangeStreamError"));
         }
-        if made.token <= self.floor || !self.passes(&made)? {
-            return Ok(());
+        // Stricter than a real one, which reads numbers of other types and goes on.
+        if !made.token.bits.same(&sought.bits) {
+            let message = "KeyString format error: _typeBits are not those of the event";
+            return Err(Failure::new(50811, "Location50811", message));
         }
-        let raw = made.raw();
-        self.ready.push_back((made.token, raw));
         Ok(())
     }
 
@@ -219,7 +230,9 @@ fn view(state: &State, scope: Scope, options: &Document) -> Result<View, Failure
                     _ => return Err(not_a_value("fullDocumentBeforeChange", text)),
                 }
             }
-            "showExpandedEvents" if wire >= 17 => view.expanded = value.as_bool() == Some(true),
+            "showExpandedEvents" if wire >= 17 && !state.options.plain => {
+                view.expanded = value.as_bool() == Some(true)
+            }
             _ => return Err(unknown_field(name)),
         }
     }
@@ -246,7 +259,7 @@ fn behind(state: &State, stages: &[Document]) -> Result<(bool, Vec<Document>), F
                 rest.push(stage.clone());
             }
             // 6.0.9 and later; the 6.0 that is played here is later than that.
-            "$changeStreamSplitLargeEvent" if state.options.wire >= 17 => {
+            "$changeStreamSplitLargeEvent" if state.options.wire >= 17 && !state.options.plain => {
                 if at + 1 != stages.len() {
                     let message =
                         "$changeStreamSplitLargeEvent must be the last stage in the pipeline";
@@ -270,7 +283,7 @@ fn behind(state: &State, stages: &[Document]) -> Result<(bool, Vec<Document>), F
 struct Start {
     time: Timestamp,
     given: Option<Given>,
-    floor: Vec<u8>,
+    floor: Token,
 }
 
 fn start(state: &State, options: &Document, version: i64) -> Result<Start, Failure> {
@@ -291,7 +304,7 @@ fn start(state: &State, options: &Document, version: i64) -> Result<Start, Failu
                                allowed from an invalidate notification.";
                 return Err(Failure::new(260, "InvalidResumeToken", message));
             }
-            let floor = given.bytes.clone();
+            let floor = given.token.clone();
             Ok(Start { time: given.time, given: Some(given), floor })
         }
         _ => {

@@ -5,17 +5,40 @@
 //! Version 1 is checked against recordings of 4.4; version 2 (6.0 and later) is built from the
 //! source and the manual's examples. Fractions within a document key keep their order but not the
 //! server's bytes.
+//!
+//! A KeyString does not tell `1`, `NumberLong(1)` and `1.0` apart, and the server must: the types
+//! of numbers stand beside it, in the token's `_typeBits`, where one of them is no int32. This
+//! server wants back what it handed out, both parts of it.
 
 use std::fmt::Write as _;
 
-use mongodb::bson::{Bson, Document, Timestamp, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, Timestamp, doc};
 
 use super::failure::Failure;
 use super::order;
+use super::type_bits::TypeBits;
 
 const END: u8 = 0x04;
 const HIGH_WATER_MARK: i64 = 0;
 const EVENT: i64 = 128;
+
+/// A token, in the order of the stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Token {
+    pub(crate) key: Vec<u8>,
+    pub(crate) bits: TypeBits,
+}
+
+impl Token {
+    fn push(&mut self, byte: u8) {
+        self.key.push(byte);
+    }
+
+    fn extend(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        self.key.extend(bytes);
+    }
+}
 
 /// What names an event within the stream.
 pub(crate) struct Event<'a> {
@@ -34,7 +57,7 @@ pub(crate) fn version(wire: i32) -> i64 {
     if wire >= 17 { 2 } else { 1 }
 }
 
-pub(crate) fn of_event(event: &Event<'_>, version: i64) -> Vec<u8> {
+pub(crate) fn of_event(event: &Event<'_>, version: i64) -> Token {
     let mut key = head(event.time, version, EVENT, event.index, event.from_invalidate);
     if version == 1 {
         if let Some(uuid) = event.uuid {
@@ -64,16 +87,16 @@ pub(crate) fn of_event(event: &Event<'_>, version: i64) -> Vec<u8> {
 }
 
 /// The token of a piece of a large event: its number, from 0, comes last.
-pub(crate) fn fragment(event: &[u8], number: i32) -> Vec<u8> {
-    let (_, head) = event.split_last().expect("a token has an end");
-    let mut key = head.to_vec();
-    push_integer(&mut key, i64::from(number));
+pub(crate) fn fragment(event: &Token, number: i32) -> Token {
+    let mut key = event.clone();
+    key.key.pop().expect("a token has an end");
+    push_int(&mut key, i64::from(number));
     key.push(END);
     key
 }
 
 /// "Everything before this time was seen": `ResumeToken::makeHighWaterMarkToken`.
-pub(crate) fn high_water_mark(time: Timestamp, version: i64) -> Vec<u8> {
+pub(crate) fn high_water_mark(time: Timestamp, version: i64) -> Token {
     let mut key = head(time, version, HIGH_WATER_MARK, 0, false);
     if version > 1 {
         key.push(0x14);
@@ -82,29 +105,34 @@ pub(crate) fn high_water_mark(time: Timestamp, version: i64) -> Vec<u8> {
     key
 }
 
-fn head(time: Timestamp, version: i64, kind: i64, index: usize, invalidate: bool) -> Vec<u8> {
-    let mut key = vec![0x82];
+fn head(time: Timestamp, version: i64, kind: i64, index: usize, invalidate: bool) -> Token {
+    let mut key = Token { key: vec![0x82], bits: TypeBits::default() };
     key.extend(time.time.to_be_bytes());
     key.extend(time.increment.to_be_bytes());
-    push_integer(&mut key, version);
-    push_integer(&mut key, kind);
-    push_integer(&mut key, i64::try_from(index).unwrap());
+    push_int(&mut key, version);
+    push_int(&mut key, kind);
+    push_int(&mut key, i64::try_from(index).unwrap());
     key.push(if invalidate { 0x6F } else { 0x6E });
     key
 }
 
-pub(crate) fn document(token: &[u8]) -> Document {
-    let mut hex = String::with_capacity(token.len() * 2);
-    for byte in token {
+/// `ResumeToken::toDocument`: the bits only where one of them is set.
+pub(crate) fn document(token: &Token) -> Document {
+    let mut hex = String::with_capacity(token.key.len() * 2);
+    for byte in &token.key {
         write!(hex, "{byte:02X}").expect("a string takes all");
     }
-    doc! { "_data": hex }
+    let mut document = doc! { "_data": hex };
+    if let Some(bytes) = token.bits.encoded() {
+        document.insert("_typeBits", Binary { subtype: BinarySubtype::Generic, bytes });
+    }
+    document
 }
 
 /// What the server reads from a token that a client hands in.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) token: Token,
     pub(crate) time: Timestamp,
     pub(crate) high_water_mark: bool,
     pub(crate) from_invalidate: bool,
@@ -142,7 +170,17 @@ pub(crate) fn given(token: &Document) -> Result<Given, Failure> {
     let (_, rest) = integer(rest).ok_or_else(|| unknown(0))?;
     let from_invalidate = rest.first() == Some(&0x6F);
     let high_water_mark = kind == HIGH_WATER_MARK;
-    Ok(Given { time, high_water_mark, from_invalidate, bytes })
+    let bits = match token.get("_typeBits") {
+        None => TypeBits::default(),
+        Some(Bson::Binary(bits)) if bits.subtype == BinarySubtype::Generic => {
+            TypeBits::read(&bits.bytes).ok_or_else(|| unknown(0))?
+        }
+        Some(_) => {
+            let message = format!("Bad resume token: _typeBits of wrong type {}", fields(token));
+            return Err(Failure::new(40648, "Location40648", message));
+        }
+    };
+    Ok(Given { time, high_water_mark, from_invalidate, token: Token { key: bytes, bits } })
 }
 
 /// As the server's messages print a small document.
@@ -152,7 +190,7 @@ fn fields(document: &Document) -> String {
 }
 
 /// As the server's messages print a token.
-pub(crate) fn shown(token: &[u8]) -> String {
+pub(crate) fn shown(token: &Token) -> String {
     let document = document(token);
     format!("_data: \"{}\"", document.get_str("_data").expect("a token has data"))
 }
@@ -170,9 +208,14 @@ fn integer(key: &[u8]) -> Option<(i64, &[u8])> {
     }
 }
 
+fn push_int(key: &mut Token, value: i64) {
+    key.bits.int();
+    push_integer(key, value);
+}
+
 /// The least bytes that hold the value and one bit for "a fraction follows"; negative numbers
 /// with every bit turned.
-fn push_integer(key: &mut Vec<u8>, value: i64) {
+fn push_integer(key: &mut Token, value: i64) {
     if value == 0 {
         key.push(0x29);
         return;
@@ -186,7 +229,7 @@ fn push_integer(key: &mut Vec<u8>, value: i64) {
     push_magnitude(key, doubled, value < 0);
 }
 
-fn push_magnitude(key: &mut Vec<u8>, doubled: u64, negative: bool) {
+fn push_magnitude(key: &mut Token, doubled: u64, negative: bool) {
     let bytes = doubled.to_be_bytes();
     let n = 8 - usize::try_from(doubled.leading_zeros() / 8).unwrap();
     let length = u8::try_from(n).unwrap();
@@ -195,7 +238,7 @@ fn push_magnitude(key: &mut Vec<u8>, doubled: u64, negative: bool) {
     key.extend(bytes[8 - n..].iter().map(|b| b ^ turn));
 }
 
-fn push_double(key: &mut Vec<u8>, value: f64) {
+fn push_double(key: &mut Token, value: f64) {
     if value.is_nan() {
         return key.push(0x1E);
     }
@@ -222,7 +265,7 @@ fn push_double(key: &mut Vec<u8>, value: f64) {
     }
 }
 
-fn push_text(key: &mut Vec<u8>, text: &[u8]) {
+fn push_text(key: &mut Token, text: &[u8]) {
     for &byte in text {
         key.push(byte);
         if byte == 0 {
@@ -232,7 +275,7 @@ fn push_text(key: &mut Vec<u8>, text: &[u8]) {
     key.push(0);
 }
 
-fn push_binary(key: &mut Vec<u8>, subtype: u8, bytes: &[u8]) {
+fn push_binary(key: &mut Token, subtype: u8, bytes: &[u8]) {
     key.push(0x5A);
     match u8::try_from(bytes.len()) {
         Ok(n) if n < 0xFF => key.push(n),
@@ -242,15 +285,15 @@ fn push_binary(key: &mut Vec<u8>, subtype: u8, bytes: &[u8]) {
         }
     }
     key.push(subtype);
-    key.extend(bytes);
+    key.extend(bytes.iter().copied());
 }
 
-fn push_document(key: &mut Vec<u8>, document: &Document) {
+fn push_document(key: &mut Token, document: &Document) {
     key.push(0x46);
     push_elements(key, document);
 }
 
-fn push_elements(key: &mut Vec<u8>, document: &Document) {
+fn push_elements(key: &mut Token, document: &Document) {
     for (name, value) in document {
         key.push(kind(value));
         push_text(key, name.as_bytes());
@@ -282,13 +325,21 @@ fn kind(value: &Bson) -> u8 {
     }
 }
 
-fn push_value(key: &mut Vec<u8>, value: &Bson) {
+fn push_value(key: &mut Token, value: &Bson) {
     match value {
-        Bson::Int32(_) | Bson::Int64(_) => {
-            push_integer(key, order::integer(value).expect("it is an integer"));
+        Bson::Int32(n) => push_int(key, i64::from(*n)),
+        Bson::Int64(n) => {
+            key.bits.long();
+            push_integer(key, *n);
         }
-        Bson::Double(n) => push_double(key, *n),
-        Bson::Decimal128(_) => push_double(key, order::double(value).expect("it is a number")),
+        Bson::Double(n) => {
+            key.bits.double(*n);
+            push_double(key, *n);
+        }
+        Bson::Decimal128(n) => {
+            key.bits.decimal(n.bytes());
+            push_double(key, order::double(value).expect("it is a number"));
+        }
         Bson::Boolean(on) => key.push(if *on { 0x6F } else { 0x6E }),
         Bson::Document(document) => push_document(key, document),
         Bson::Binary(binary) => push_binary(key, u8::from(binary.subtype), &binary.bytes),
@@ -304,11 +355,17 @@ fn push_value(key: &mut Vec<u8>, value: &Bson) {
     }
 }
 
-fn push_rest(key: &mut Vec<u8>, value: &Bson) {
+fn push_rest(key: &mut Token, value: &Bson) {
     match value {
-        Bson::Symbol(text) | Bson::String(text) | Bson::JavaScriptCode(text) => {
+        Bson::Symbol(text) => {
+            key.bits.symbol();
             push_text(key, text.as_bytes());
         }
+        Bson::String(text) => {
+            key.bits.text();
+            push_text(key, text.as_bytes());
+        }
+        Bson::JavaScriptCode(text) => push_text(key, text.as_bytes()),
         Bson::ObjectId(id) => key.extend(id.bytes()),
         Bson::DateTime(time) => {
             key.extend((time.timestamp_millis() ^ i64::MIN).to_be_bytes());

@@ -18,8 +18,8 @@ pub(crate) enum Wrapping {
 /// of bytes of the length that follows, highest first.
 ///
 /// # Errors
-/// When it is something else, or not exactly as long as it says.
-pub fn uncompress(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+/// When it is something else, not exactly as long as it says, or longer than `bytes_max`.
+pub fn uncompress(bytes: &[u8], bytes_max: u64, out: &mut Vec<u8>) -> Result<(), ParseError> {
     let malformed = ParseError::Compression("a compressed event with a malformed header");
     let mut reader = Reader::new(bytes);
     let head = reader.u8()?;
@@ -31,6 +31,9 @@ pub fn uncompress(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
         return Err(malformed);
     }
     let length = reader.take(length_bytes)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    if length > bytes_max {
+        return Err(ParseError::TooLarge { found: length, limit: bytes_max });
+    }
     inflate(reader.rest(), length, Wrapping::Zlib, out)
 }
 

@@ -23,6 +23,6 @@ pub enum ParseError {
     Payload { field: u64, what: &'static str },
     #[error("uncompress {0}")]
     Compression(&'static str),
-    #[error("read an event of {found} bytes: more than the {limit} that a server may send")]
+    #[error("read an event of {found} bytes: more than the limit of {limit}")]
     TooLarge { found: u64, limit: u64 },
 }

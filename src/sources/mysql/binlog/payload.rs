@@ -10,6 +10,8 @@ use super::reader::Reader;
 /// The most that `max_allowed_packet` can be. A rows event may be a little larger than one row,
 /// and no row is larger than a packet.
 pub const EVENT_BYTES_MAX: u64 = 1 << 30;
+/// A buffer beyond this is given back behind the event that needed it.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// `Transaction_payload_event::fields`.
 const END_MARK: u64 = 0;
@@ -20,14 +22,28 @@ const UNCOMPRESSED_SIZE: u64 = 3;
 const ZSTD: u64 = 0;
 const NONE: u64 = 255;
 
-/// The events inside, one after the other, in one buffer that is kept between transactions: a
+/// The events inside, one after the other, in one buffer that is kept between them: a
 /// transaction of any size takes the memory of its largest event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
     event: Vec<u8>,
+    event_bytes_max: u64,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new(EVENT_BYTES_MAX)
+    }
 }
 
 impl Events {
+    /// Events that are larger are refused: compressed to nothing, they pass every limit of the
+    /// connection.
+    #[must_use]
+    pub fn new(event_bytes_max: u64) -> Self {
+        Self { event: Vec::new(), event_bytes_max: event_bytes_max.min(EVENT_BYTES_MAX) }
+    }
+
     /// Calls `each` with every event of the payload, whole and without checksum, as inner events
     /// never have one.
     ///
@@ -45,6 +61,9 @@ impl Events {
             let length = self.next(&mut reader, left)?;
             left -= length;
             each(&self.event)?;
+            if self.event.capacity() > KEPT_BYTES {
+                self.event = Vec::new();
+            }
         }
         if is_at_end(&mut reader).map_err(failed)? {
             Ok(())
@@ -59,8 +78,9 @@ impl Events {
         reader.read_exact(&mut header).map_err(failed)?;
         let (parsed, _) = Header::parse(&header)?;
         let length = u64::from(parsed.event_bytes);
-        if length > EVENT_BYTES_MAX {
-            return Err(ParseError::TooLarge { found: length, limit: EVENT_BYTES_MAX });
+        if length > self.event_bytes_max {
+            let (found, limit) = (length, self.event_bytes_max);
+            return Err(ParseError::TooLarge { found, limit });
         }
         let body = length.checked_sub(HEADER_BYTES as u64).filter(|_| length <= left);
         let body =
@@ -180,5 +200,20 @@ mod tests {
         assert!(walk(&payload(1 << 40, &event(1 << 30, &[7; 8]))).is_err());
         assert!(walk(&payload(26, &whole)).is_err());
         assert!(walk(&payload(28, &whole)).is_err());
+    }
+
+    #[test]
+    fn an_event_beyond_the_limit_is_refused_and_the_buffer_of_a_large_one_let_go() {
+        let event = event(2_000_019, &vec![7; 2_000_000]);
+        let body = payload(2_000_019, &event);
+        let walk = |limit| {
+            let mut events = Events::new(limit);
+            let result = events.walk::<ParseError>(&body, |_| Ok(()));
+            assert_eq!(events.event.capacity(), 0);
+            result
+        };
+        assert_eq!(walk(2_000_019), Ok(()));
+        let refused = ParseError::TooLarge { found: 2_000_019, limit: 2_000_018 };
+        assert_eq!(walk(2_000_018), Err(refused));
     }
 }

@@ -94,6 +94,7 @@ fn decoder(resume_from: Position) -> Decoder {
         include_query: false,
         include_schema_changes: false,
         resume_from: resume_from.clone(),
+        event_bytes_max: 1 << 30,
     };
     let settings = SchemaSettings {
         flavor,

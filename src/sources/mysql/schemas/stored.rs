@@ -58,8 +58,8 @@ pub(super) struct Meta {
     /// Which tables were captured: with others it is not true any more.
     #[serde(default)]
     filter: String,
-    /// Character sets of databases.
-    pub(super) databases: BTreeMap<String, String>,
+    /// Character sets of databases; `None` for one that is there and of which it is not known.
+    pub(super) databases: BTreeMap<String, Option<String>>,
 }
 
 impl Meta {
@@ -94,6 +94,15 @@ impl Meta {
     /// Whether a captured table of this database that is not known does not exist.
     pub(super) fn knows_all_of(&self, database: &str) -> bool {
         self.complete || self.whole.contains(database)
+    }
+
+    /// ... of any database.
+    pub(super) fn knows_all(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn charset_of(&self, database: &str) -> Option<&str> {
+        self.databases.get(database)?.as_deref()
     }
 
     /// Reads what was kept, as it is to be taken where these tables are captured; with whether that

@@ -206,6 +206,28 @@ fn character_sets_come_from_table_database_and_server() {
 }
 
 #[test]
+fn a_database_of_which_it_is_not_known_gives_no_character_set() {
+    let charset = |definitions: &Definitions, statements: &[&str]| {
+        let mut schemas = Schemas::of_definitions(settings(), definitions);
+        statements.iter().for_each(|statement| drop(run(&mut schemas, statement)));
+        run(&mut schemas, "create table d.t (a varchar(5))");
+        let schemas = Schemas::restore(settings(), schemas.history()).unwrap();
+        let Some(Belief::Known(model)) = schemas.belief("d", "t") else { panic!("it is known") };
+        model.columns[0].charset.clone()
+    };
+    let known = Definitions { seen: Seen::All, ..Definitions::default() };
+    let fleeting = Definitions { fleeting: vec!["d".to_owned()], ..known.clone() };
+    let conditional = "create database if not exists d character set latin1";
+    assert_eq!(charset(&known, &[conditional]).as_deref(), Some("latin1"));
+    assert_eq!(charset(&fleeting, &[conditional]), None);
+    assert_eq!(charset(&Definitions::default(), &[conditional]), None);
+    let plain = "create database d character set latin1";
+    assert_eq!(charset(&fleeting, &["drop database d", conditional]).as_deref(), Some("latin1"));
+    assert_eq!(charset(&fleeting, &[plain]).as_deref(), Some("latin1"));
+    assert_eq!(charset(&Definitions::default(), &[plain]).as_deref(), Some("latin1"));
+}
+
+#[test]
 fn a_history_brings_back_what_was_believed() {
     let mut schemas = schemas();
     run(&mut schemas, "create table _t_new like t");

@@ -46,13 +46,17 @@ fn described(call: &Call<'_>, state: &State) -> Document {
     if call.request.command.contains_key("helloOk") && options.wire > 9 {
         reply.insert("helloOk", true);
     }
-    if !options.standalone {
+    if options.router {
+        reply.insert("msg", "isdbgrid");
+    }
+    let is_member = !options.standalone && !options.router;
+    if is_member {
         reply.extend(doc! {
             "hosts": [&state.address], "setName": &options.set_name, "setVersion": 1,
         });
     }
     reply.insert(if legacy { "ismaster" } else { "isWritablePrimary" }, state.primary);
-    if !options.standalone {
+    if is_member {
         reply.insert("secondary", !state.primary);
         if state.primary {
             reply.insert("primary", &state.address);

@@ -171,6 +171,16 @@ fn list_collections(call: &Call<'_>, state: &mut State) -> Result<Answer, Failur
             found.push_back(raw(&described(&ns.collection, collection, only_names)));
         }
     }
+    if database == "admin" {
+        // The one that tests of who a deployment is ask for.
+        let one = doc! {
+            "name": "system.version", "type": "collection", "options": {},
+            "info": { "readOnly": false, "uuid": uuid_value(state.admin) },
+        };
+        if query::matches(&one, &filter)? {
+            found.push_back(raw(&one));
+        }
+    }
     let shown = format!("{database}.$cmd.listCollections");
     let ns = Namespace::new(database, "$cmd.listCollections");
     opened(

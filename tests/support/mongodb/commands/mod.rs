@@ -92,6 +92,9 @@ pub(crate) fn answer(
 ) -> Option<Vec<u8>> {
     let mut state = server.state();
     *state.counts.entry(request.name.clone()).or_default() += 1;
+    if request.name == "find" && state.finds.len() < 64 {
+        state.finds.push(request.command.clone());
+    }
     let mut call = Call { server, connection, request };
     let (result, state) = match fault(&mut call, state) {
         (None, state) => (None, state),
@@ -110,7 +113,7 @@ pub(crate) fn answer(
 
 fn reply(state: &State, result: Result<Answer, Failure>) -> Vec<u8> {
     let mut builder = Builder::new();
-    let time = state.oplog.last();
+    let time = state.known();
     let is_set = !state.options.standalone;
     match result {
         Ok(answer) => {

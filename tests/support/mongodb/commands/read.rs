@@ -77,6 +77,11 @@ pub(super) fn find(call: &mut Call<'_>, state: &mut State) -> Result<Answer, Fai
         let kind = Kind::Found(oplog(state, &query));
         return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
     }
+    if shown == "config.version" && state.options.router {
+        let version = doc! { "_id": 1, "clusterId": state.replica_set };
+        let kind = Kind::Found(VecDeque::from([raw(&version)]));
+        return opened(state, Cursor { ns, kind, at: None, session: call.session() }, shown, size);
+    }
     if (query.min.is_some() || query.max.is_some()) && !query.by_id {
         let message = "When using min()/max() a hint of which index to use must be provided";
         return Err(Failure::new(51173, "Location51173", message));
@@ -151,7 +156,13 @@ pub(super) fn aggregate(call: &mut Call<'_>, state: &mut State) -> Result<Answer
     write::enter(call, state)?;
     let at = read_time(call, state, &ns)?;
     let session = call.session();
-    let found = aggregation::run(state, session.as_deref(), &ns, at, &pipeline)?;
+    let out = pipeline.last().and_then(|stage| stage.get("$out")).cloned();
+    let n_stages = pipeline.len() - usize::from(out.is_some());
+    let stages = &pipeline[..n_stages];
+    let mut found = aggregation::run(state, session.as_deref(), &ns, at, stages)?;
+    if let Some(to) = out {
+        aggregation::out(state, std::mem::take(&mut found), &ns, &to)?;
+    }
     let kind = Kind::Found(found.iter().map(raw).collect());
     opened(state, Cursor { ns, kind, at, session }, shown, size)
 }
