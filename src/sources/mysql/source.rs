@@ -126,15 +126,18 @@ impl MysqlSource {
                 let (state, phase) = (reached.snapshot, stream(server, start));
                 Plan { from, state, phase, snapshot: None, schemas, announced: None }
             }
-            (_, _, SnapshotMode::NoData) => self.at_the_end(server).await?,
-            (past, _, SnapshotMode::Initial | SnapshotMode::InitialOnly) => {
+            (None, _, SnapshotMode::NoData) => self.at_the_end(server).await?,
+            (past, _, mode) => {
                 let past = match (past, checkpoint) {
                     (Some((from, start)), Some(checkpoint)) => {
                         Some((from, start, self.restored(&server.facts, checkpoint)?))
                     }
                     _ => None,
                 };
-                self.with_snapshot(server, past).await?
+                match (past, mode) {
+                    (Some(past), SnapshotMode::NoData) => without_the_rest(server, past),
+                    (past, _) => self.with_snapshot(server, past).await?,
+                }
             }
         };
         self.started(&facts, checkpoint, plan)
@@ -389,6 +392,18 @@ fn identity(flavor: Flavor, facts: &ServerFacts) -> SourceIdentity {
         }
         Flavor::Mariadb => SourceIdentity::Mariadb { server_id: facts.server_id },
     }
+}
+
+/// `no_data` behind an interrupted snapshot of another mode.
+fn without_the_rest(server: Server, past: (Position, StartPoint, Schemas)) -> Plan {
+    let (from, start, schemas) = past;
+    tracing::warn!(
+        position = %from,
+        "the snapshot was interrupted, and `snapshot.mode: no_data` does not take it up: rows that \
+         it had not sent are in no topic until each is changed; the changes since it began follow"
+    );
+    let (state, phase) = (SnapshotState::Skipped, stream(server, start));
+    Plan { from, state, phase, snapshot: None, schemas, announced: None }
 }
 
 fn stream(server: Server, from: StartPoint) -> Phase {

@@ -245,7 +245,7 @@ fn the_logs_of_two_servers_are_read_to_their_end() {
             "4df5e6ba-e55c-11f1-805a-02fc00000001:1-109 (binlog.000001:38022 of server u)",
         ),
         (MARIADB, 109, "0-2-105 (binlog.000001:34538)"),
-        (MARIADB_FEATURES, 24, "0-2-27,7-2-1 (binlog.000001:8073)"),
+        (MARIADB_FEATURES, 25, "0-2-27,7-2-1 (binlog.000001:8073)"),
     ] {
         let keeper = keep(&mut decoder(start_of(log)), &events(log)).map_err(chain).unwrap();
         assert_eq!(keeper.rows.len(), n_rows);
