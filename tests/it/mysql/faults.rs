@@ -243,6 +243,33 @@ fn a_kill_at_each_point_of_a_snapshot_loses_nothing() {
     }
 }
 
+#[test]
+fn no_data_behind_an_interrupted_snapshot_goes_on_where_it_began() {
+    for kind in Kind::BOTH {
+        let server = Server::shared(kind);
+        let database = server.database("half_a_snapshot");
+        server.session().script(&format!(
+            "create table {database}.t (id int primary key); insert into {database}.t values (1), (2)"
+        ));
+        let mut setup = Setup::mysql(server, &database);
+        let mut armed = setup.clone();
+        armed.env("FAILPOINTS", "read=1*off->return");
+        armed.start().wait(seconds(60)).expect(exit::ABORTED, &[]);
+        server.run(&format!("insert into {database}.t values (3)"));
+        setup.set("snapshot.mode", "no_data");
+        let tailwater = setup.start();
+        server.run(&format!("insert into {database}.t values (4)"));
+        let both = eventually(seconds(60), || {
+            let events = lines(&tailwater.stdout).into_iter();
+            let rows = events.filter_map(|event| event.value);
+            let ids: Vec<_> = rows.map(|row| row["after"]["id"].clone()).collect();
+            (ids.len() == 2).then_some(ids)
+        });
+        assert_eq!(both, Some(vec![3.into(), 4.into()]), "{}", tailwater.said());
+        tailwater.stop().expect(0, &["rows that it had not sent are in no topic"]);
+    }
+}
+
 fn arrives(tailwater: &Tailwater, topic: &str) {
     let arrived = eventually(seconds(90), || {
         let text = std::fs::read(&tailwater.stdout).unwrap_or_default();
