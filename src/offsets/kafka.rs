@@ -13,6 +13,7 @@ mod lock;
 mod parts;
 mod topic;
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -134,7 +135,7 @@ impl KafkaOffsetStore {
         let Some((reference, bytes)) = packed.await? else {
             return Ok(Schemas { reference: None, new_parts: Some(Vec::new()) });
         };
-        let reference = reference.of_save(checkpoint.counter);
+        let reference = reference.of_save(random());
         let mut keys = Vec::new();
         for (index, part) in bytes.chunks(format::PART_BYTES).enumerate() {
             let key = format::part_key(&self.place.pipeline, &reference, index);
@@ -201,8 +202,10 @@ impl OffsetStore for KafkaOffsetStore {
                     named.is_some_and(|named| format::is_part_of(pipeline, named, key))
                 };
                 writer.parts = Parts::found(parts, is_named, Instant::now());
-                if let Some(checkpoint) = &checkpoint {
-                    writer.packer.remember(&checkpoint.schemas, schemas);
+                match &checkpoint {
+                    Some(checkpoint) => writer.packer.remember(&checkpoint.schemas, schemas),
+                    // What was durable once is old now.
+                    None => writer.packer.forget(),
                 }
             }
             Ok(checkpoint)
@@ -369,6 +372,11 @@ fn is_missing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnknownPartition
         )
     )
+}
+
+/// From the system's randomness, which each state takes its keys from.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// librdkafka's consumers and metadata block: off the runtime's threads with them.
