@@ -17,6 +17,9 @@ const LEVEL: i32 = 3;
 /// Beyond any history: a hundred thousand tables have about as much.
 const TEXT_BYTES_MAX: u64 = 512 << 20;
 
+/// Of the digest, how much is in a name.
+const NAME_DIGITS: usize = 16;
+
 /// How a checkpoint names its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reference {
@@ -37,11 +40,16 @@ impl Reference {
 
     /// For the name of a file or a key.
     pub(super) fn name(&self) -> String {
-        let digest = self.digest.get(..16).unwrap_or(&self.digest);
+        let digest = self.digest.get(..NAME_DIGITS).unwrap_or(&self.digest);
         match self.save {
             Some(unique) => format!("{digest}-{unique}"),
             None => digest.to_owned(),
         }
+    }
+
+    /// Whether it can be a name of only a digest.
+    pub(super) fn is_digest_name(name: &str) -> bool {
+        name.len() == NAME_DIGITS && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     }
 }
 
