@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use tailwater::config::KafkaConfig;
 use tailwater::disposition::{Diagnose, Disposition};
 use tailwater::offsets::kafka::KafkaOffsetStore;
@@ -154,6 +156,46 @@ async fn a_history_after_a_reset_is_another_record_though_the_counter_is_the_sam
         let last = records.iter().rfind(|record| record.key.as_deref() == Some(key.as_bytes()));
         assert_eq!(last.map(|record| record.value.as_ref()), Some(None), "{key}");
     }
+}
+
+/// The first save of a run was sent and given up; the next run does not see it, and its own first
+/// save has the same counter. Whichever of the two comes first in the topic, the one that was
+/// acknowledged counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_was_given_up_loses_against_the_next_runs() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-straggler");
+    let with = |counter, written_by: &str| {
+        let written_by = written_by.to_owned();
+        Checkpoint { written_by, ..checkpoint("late", counter) }
+    };
+    let mut given_up = open(&config, topic, "late").await.unwrap();
+    assert_eq!(given_up.load().await.unwrap(), None);
+    given_up.save(&with(1, "given up")).await.unwrap();
+    drop(given_up);
+    let records = read_all(&broker().address(), topic);
+    let sent = records.into_iter().find(|record| record.key.as_deref() == Some(b"late")).unwrap();
+    let text = String::from_utf8(sent.value.unwrap()).unwrap();
+    let late = text.replace("\"counter\":1", "\"counter\":2");
+    assert_ne!(late, text);
+    let mut next = open(&config, topic, "late").await.unwrap();
+    assert_eq!(next.load().await.unwrap(), Some(with(1, "given up")));
+    produce(topic, "late", &late).await;
+    next.save(&with(2, "acknowledged")).await.unwrap();
+    assert_eq!(next.load().await.unwrap(), Some(with(2, "acknowledged")));
+    produce(topic, "late", &late.replace("\"counter\":2", "\"counter\":3")).await;
+    assert_eq!(next.load().await.unwrap(), Some(with(2, "acknowledged")));
+    next.save(&with(3, "acknowledged")).await.unwrap();
+    drop(next);
+    let mut last = open(&config, topic, "late").await.unwrap();
+    assert_eq!(last.load().await.unwrap(), Some(with(3, "acknowledged")));
+}
+
+async fn produce(topic: &str, key: &str, value: &str) {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", broker().address());
+    let producer: FutureProducer = client.create().unwrap();
+    let record = FutureRecord::to(topic).key(key).payload(value).partition(0);
+    producer.send(record, Duration::from_secs(30)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

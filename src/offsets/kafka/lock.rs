@@ -173,7 +173,7 @@ fn consumer(place: &Place) -> Result<BaseConsumer<KafkaLog>, OffsetError> {
 }
 
 /// The process id for people; at random, because in containers every process has the same one.
-static CLIENT_ID: LazyLock<String> = LazyLock::new(|| {
+pub(super) static CLIENT_ID: LazyLock<String> = LazyLock::new(|| {
     let pid = std::process::id();
     format!("tailwater-{pid}-{:016x}", random())
 });
