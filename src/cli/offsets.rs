@@ -189,6 +189,9 @@ async fn reset(store: &mut dyn OffsetStore, consent: Consent) -> Result<exit::Co
             "the next start takes a new snapshot and sends every row again; with PostgreSQL, drop the replication slot first, or the start is refused because the slot is ahead of no checkpoint",
         ));
     }
+    // What a store does not know of it cannot take away. A checkpoint that cannot be read is
+    // forgotten like any other: it may be the very reason.
+    drop(store.load().await);
     store.reset().await.map_err(|error| report(&error))?;
     super::print(&format!("done: {change}\n"))
 }

@@ -1,8 +1,14 @@
 //! Offsets in a compacted topic of their own: one partition, the pipeline's name as key.
 //!
 //! A save is a record that every in-sync replica has. A load reads the topic to its end and takes
-//! the highest counter since the last reset, so that a record that a dying predecessor sent late
-//! cannot win. The brokers' own CRC32C covers each record; the format has magic and version.
+//! the highest counter of the highest epoch since the last reset, so that a record that a dying
+//! predecessor sent late cannot win. The brokers' own CRC32C covers each record; the format has
+//! magic and version.
+//!
+//! Who is to write leaves a record of its own first (`claim`), then reads. Its offset is the epoch:
+//! no two have the same, and later ones are higher. And when it is durable, so is all that stands
+//! before it: what a predecessor sent and gave up as lost is either read now, or has a lower epoch
+//! than whatever is written from now on.
 //!
 //! One writer: a run is a member of the consumer group `tailwater-offsets-<pipeline>` and holds
 //! the topic's only partition (`lock`). What a write rests on when that was lost for a while is
@@ -13,6 +19,7 @@ mod lock;
 mod parts;
 mod topic;
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -27,7 +34,7 @@ use crate::disposition::Disposition;
 use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::offsets::schemas::{self, Packer, Reference};
 use crate::offsets::{Checkpoint, OffsetError, OffsetStore, StoreFuture};
-use format::{Found, Latest};
+use format::{Found, Latest, Rank};
 use lock::Lock;
 use parts::Parts;
 
@@ -54,8 +61,10 @@ struct Writer {
     lock: Lock,
     /// How often the lock had been lost when the topic was last read.
     losses: u64,
-    /// Counter of the last checkpoint that was read or written.
-    counter: Option<u64>,
+    /// Of the last checkpoint that was read or written.
+    last: Option<Rank>,
+    /// `None` until the topic was read.
+    epoch: Option<u64>,
     packer: Packer,
     parts: Parts,
 }
@@ -91,7 +100,7 @@ impl KafkaOffsetStore {
             .map_err(|source| place.error("set up a producer for", without_values(source)))?;
         let losses = lock.losses();
         let (packer, parts) = (Packer::default(), Parts::default());
-        let writer = Writer { producer, lock, losses, counter: None, packer, parts };
+        let writer = Writer { producer, lock, losses, last: None, epoch: None, packer, parts };
         Ok(Self { place, writer: Some(writer) })
     }
 
@@ -106,8 +115,35 @@ impl KafkaOffsetStore {
         blocking(move || place.read(missing_is_empty)).await
     }
 
-    /// Writes a record; `None` is a tombstone.
-    async fn write(&self, key: &str, value: Option<&[u8]>) -> Result<(), OffsetError> {
+    /// Reads what counts, as one that is to write from now on: gives its epoch too.
+    async fn claim(&mut self) -> Result<(u64, Found), OffsetError> {
+        let key = format::claim_key(&self.place.pipeline);
+        let offset =
+            self.write(&key, Some(lock::CLIENT_ID.as_bytes())).await?.ok_or_else(|| {
+                let unknown = KafkaError::MessageProduction(RDKafkaErrorCode::NoOffset);
+                self.place.error("claim", unknown)
+            })?;
+        // No leader tells an end that is below what was acknowledged (KIP-207).
+        let found = self.read().await?;
+        // Where the topic was made anew from a copy, its offsets begin again and the epochs do not.
+        let next = found.epoch.map_or(0, |epoch| epoch.saturating_add(1));
+        let epoch = offset.max(next);
+        if let Some(writer) = &mut self.writer {
+            writer.epoch = Some(epoch);
+        }
+        Ok((epoch, found))
+    }
+
+    async fn epoch(&mut self) -> Result<u64, OffsetError> {
+        match self.writer.as_ref().and_then(|writer| writer.epoch) {
+            Some(epoch) => Ok(epoch),
+            None => Ok(self.claim().await?.0),
+        }
+    }
+
+    /// Writes a record; `None` is a tombstone. Tells its offset, which a broker does not when the
+    /// answer to a first attempt was lost.
+    async fn write(&self, key: &str, value: Option<&[u8]>) -> Result<Option<u64>, OffsetError> {
         let Place { topic, config, .. } = &self.place;
         let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
         let mut record = FutureRecord::to(topic).key(key).partition(0);
@@ -115,7 +151,8 @@ impl KafkaOffsetStore {
             record = record.payload(value);
         }
         let sent = writer.producer.send(record, Timeout::After(config.retry_budget)).await;
-        sent.map(|_| ()).map_err(|(source, _)| self.place.error("write to", source))
+        let delivery = sent.map_err(|(source, _)| self.place.error("write to", source))?;
+        Ok(u64::try_from(delivery.offset).ok())
     }
 
     /// Makes the schema history of a checkpoint durable, unless it is.
@@ -134,7 +171,7 @@ impl KafkaOffsetStore {
         let Some((reference, bytes)) = packed.await? else {
             return Ok(Schemas { reference: None, new_parts: Some(Vec::new()) });
         };
-        let reference = reference.of_save(checkpoint.counter);
+        let reference = reference.of_save(random());
         let mut keys = Vec::new();
         for (index, part) in bytes.chunks(format::PART_BYTES).enumerate() {
             let key = format::part_key(&self.place.pipeline, &reference, index);
@@ -164,12 +201,11 @@ impl KafkaOffsetStore {
     async fn may_write(&mut self) -> Result<(), OffsetError> {
         let Some(writer) = &self.writer else { return Err(self.place.held_by_nobody()) };
         writer.lock.wait_until_held(&self.place).await?;
-        let (losses, expected) = (writer.lock.losses(), writer.counter);
+        let (losses, expected) = (writer.lock.losses(), writer.last);
         if losses == writer.losses {
             return Ok(());
         }
-        let found = self.read().await?.checkpoint.map(|checkpoint| checkpoint.counter);
-        if found != expected {
+        if self.claim().await?.1.rank() != expected {
             return Err(OffsetError::Locked {
                 location: self.location(),
                 holder: "another process, which wrote while the brokers did not hear from this one"
@@ -182,9 +218,9 @@ impl KafkaOffsetStore {
         Ok(())
     }
 
-    fn remember(&mut self, counter: Option<u64>) {
+    fn remember(&mut self, last: Option<Rank>) {
         if let Some(writer) = &mut self.writer {
-            writer.counter = counter;
+            writer.last = last;
         }
     }
 }
@@ -192,8 +228,12 @@ impl KafkaOffsetStore {
 impl OffsetStore for KafkaOffsetStore {
     fn load(&mut self) -> StoreFuture<'_, Option<Checkpoint>> {
         Box::pin(async move {
-            let Found { checkpoint, schemas, parts } = self.read().await?;
-            self.remember(checkpoint.as_ref().map(|checkpoint| checkpoint.counter));
+            let found = match self.writer {
+                Some(_) => self.claim().await?.1,
+                None => self.read().await?,
+            };
+            self.remember(found.rank());
+            let Found { checkpoint, schemas, parts, .. } = found;
             if let Some(writer) = &mut self.writer {
                 let pipeline = self.place.pipeline.as_str();
                 let is_named = |key: &str| {
@@ -201,8 +241,10 @@ impl OffsetStore for KafkaOffsetStore {
                     named.is_some_and(|named| format::is_part_of(pipeline, named, key))
                 };
                 writer.parts = Parts::found(parts, is_named, Instant::now());
-                if let Some(checkpoint) = &checkpoint {
-                    writer.packer.remember(&checkpoint.schemas, schemas);
+                match &checkpoint {
+                    Some(checkpoint) => writer.packer.remember(&checkpoint.schemas, schemas),
+                    // What was durable once is old now.
+                    None => writer.packer.forget(),
                 }
             }
             Ok(checkpoint)
@@ -212,15 +254,16 @@ impl OffsetStore for KafkaOffsetStore {
     fn save<'a>(&'a mut self, checkpoint: &'a Checkpoint) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.may_write().await?;
-            let last = self.writer.as_ref().and_then(|writer| writer.counter);
-            if let Some(last) = last.filter(|last| checkpoint.counter <= *last) {
-                let (from, to) = (format!("save {last}"), format!("save {}", checkpoint.counter));
+            let epoch = self.epoch().await?;
+            let (last, counter) = (self.writer.as_ref().and_then(|w| w.last), checkpoint.counter);
+            if let Some(last) = last.filter(|last| counter <= last.counter) {
+                let (from, to) = (format!("save {}", last.counter), format!("save {counter}"));
                 return Err(OffsetError::Backwards { from, to });
             }
             let written = self.write_schemas(checkpoint).await?;
-            let value = format::encode(checkpoint, written.reference.as_ref());
+            let value = format::encode(checkpoint, epoch, written.reference.as_ref());
             self.write(&self.place.pipeline, Some(&value)).await?;
-            self.remember(Some(checkpoint.counter));
+            self.remember(Some(Rank { epoch: Some(epoch), counter }));
             self.settle(checkpoint, written).await
         })
     }
@@ -248,7 +291,7 @@ impl OffsetStore for KafkaOffsetStore {
 impl Place {
     /// Blocks until the topic was read to its present end.
     fn read(&self, missing_is_empty: bool) -> Result<Found, OffsetError> {
-        let nothing = || Ok(Found { checkpoint: None, schemas: None, parts: Vec::new() });
+        let nothing = || Ok(Found::default());
         let mut client = client_config(&self.config, Purpose::Consume);
         client.set("group.id", self.group());
         client.set("enable.auto.commit", "false");
@@ -369,6 +412,11 @@ fn is_missing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnknownPartition
         )
     )
+}
+
+/// From the system's randomness, which each state takes its keys from.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// librdkafka's consumers and metadata block: off the runtime's threads with them.

@@ -17,30 +17,39 @@ const LEVEL: i32 = 3;
 /// Beyond any history: a hundred thousand tables have about as much.
 const TEXT_BYTES_MAX: u64 = 512 << 20;
 
+/// Of the digest, how much is in a name.
+const NAME_DIGITS: usize = 16;
+
 /// How a checkpoint names its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reference {
     /// SHA-256 of the packed bytes, in hexadecimal.
     digest: String,
     pub(super) bytes: u64,
-    /// The counter of the save that wrote them, where it is in their name.
+    /// A number that only the save has that wrote them, where it is in their name. Once it was the
+    /// checkpoint's counter, which comes again after a reset and after a save that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     save: Option<u64>,
 }
 
 impl Reference {
     /// With a name that no other save gives to its bytes.
-    pub(super) fn of_save(self, counter: u64) -> Self {
-        Self { save: Some(counter), ..self }
+    pub(super) fn of_save(self, unique: u64) -> Self {
+        Self { save: Some(unique), ..self }
     }
 
     /// For the name of a file or a key.
     pub(super) fn name(&self) -> String {
-        let digest = self.digest.get(..16).unwrap_or(&self.digest);
+        let digest = self.digest.get(..NAME_DIGITS).unwrap_or(&self.digest);
         match self.save {
-            Some(counter) => format!("{digest}-{counter}"),
+            Some(unique) => format!("{digest}-{unique}"),
             None => digest.to_owned(),
         }
+    }
+
+    /// Whether it can be a name of only a digest.
+    pub(super) fn is_digest_name(name: &str) -> bool {
+        name.len() == NAME_DIGITS && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     }
 }
 

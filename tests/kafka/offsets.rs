@@ -1,6 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use tailwater::config::KafkaConfig;
 use tailwater::disposition::{Diagnose, Disposition};
 use tailwater::offsets::kafka::KafkaOffsetStore;
@@ -38,6 +40,14 @@ async fn open(
     name: &str,
 ) -> Result<KafkaOffsetStore, OffsetError> {
     KafkaOffsetStore::open(config.clone(), topic.to_owned(), 1, name.to_owned()).await
+}
+
+/// Of every part of a history that was ever written.
+fn history_keys(topic: &str) -> BTreeSet<String> {
+    let records = read_all(&broker().address(), topic).into_iter();
+    let keys = records.filter(|record| record.value.is_some()).filter_map(|record| record.key);
+    let keys = keys.map(|key| String::from_utf8(key).unwrap());
+    keys.filter(|key| key.contains("/schemas/")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,17 +109,11 @@ async fn a_history_that_comes_back_is_another_record_and_old_ones_stay_for_a_whi
         checkpoint.schemas.set("t", text);
         checkpoint
     };
-    let keys = || {
-        let records = read_all(&broker().address(), topic).into_iter();
-        let keys = records.filter(|record| record.value.is_some()).filter_map(|r| r.key);
-        let keys = keys.map(|key| String::from_utf8(key).unwrap());
-        keys.filter(|key| key.contains("/schemas/")).collect::<std::collections::BTreeSet<_>>()
-    };
     let mut store = open(&config, topic, "kept").await.unwrap();
     for (counter, text) in [(1, "one"), (2, "two"), (3, "one"), (4, "one")] {
         store.save(&with(counter, text)).await.unwrap();
     }
-    let of_three = keys();
+    let of_three = history_keys(topic);
     assert_eq!(of_three.len(), 4, "a clone is known, an equal one is written: {of_three:?}");
     drop(store);
     let mut store = open(&config, topic, "kept").await.unwrap();
@@ -120,6 +124,78 @@ async fn a_history_that_comes_back_is_another_record_and_old_ones_stay_for_a_whi
     assert_eq!(tombstones.filter(|record| record.value.is_none()).count(), 0);
     store.reset().await.unwrap();
     assert_eq!(store.load().await.unwrap(), None);
+}
+
+/// The counter begins again after a reset, and it was all that told two saves of one history apart:
+/// what the first had written was tombstoned as old, half a minute into the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_after_a_reset_is_another_record_though_the_counter_is_the_same() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-schemas-reset");
+    let mut first = checkpoint("again", 1);
+    first.schemas.set("t", "one");
+    let mut store = open(&config, topic, "again").await.unwrap();
+    store.save(&first).await.unwrap();
+    let before = history_keys(topic);
+    drop(store);
+    let mut store = open(&config, topic, "again").await.unwrap();
+    store.reset().await.unwrap();
+    drop(store);
+    let mut store = open(&config, topic, "again").await.unwrap();
+    assert_eq!(store.load().await.unwrap(), None);
+    store.save(&first).await.unwrap();
+    let of_both = history_keys(topic);
+    assert_eq!((before.len(), of_both.len()), (1, 2), "{of_both:?}");
+    assert!(before.is_subset(&of_both));
+    drop(store);
+    // As the command does it: what is known is taken away.
+    let mut store = open(&config, topic, "again").await.unwrap();
+    assert_eq!(store.load().await.unwrap(), Some(first));
+    store.reset().await.unwrap();
+    let records = read_all(&broker().address(), topic);
+    for key in of_both {
+        let last = records.iter().rfind(|record| record.key.as_deref() == Some(key.as_bytes()));
+        assert_eq!(last.map(|record| record.value.as_ref()), Some(None), "{key}");
+    }
+}
+
+/// The first save of a run was sent and given up; the next run does not see it, and its own first
+/// save has the same counter. Whichever of the two comes first in the topic, the one that was
+/// acknowledged counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_was_given_up_loses_against_the_next_runs() {
+    let (config, topic) = (kafka(&broker().address()), "offsets-straggler");
+    let with = |counter, written_by: &str| {
+        let written_by = written_by.to_owned();
+        Checkpoint { written_by, ..checkpoint("late", counter) }
+    };
+    let mut given_up = open(&config, topic, "late").await.unwrap();
+    assert_eq!(given_up.load().await.unwrap(), None);
+    given_up.save(&with(1, "given up")).await.unwrap();
+    drop(given_up);
+    let records = read_all(&broker().address(), topic);
+    let sent = records.into_iter().find(|record| record.key.as_deref() == Some(b"late")).unwrap();
+    let text = String::from_utf8(sent.value.unwrap()).unwrap();
+    let late = text.replace("\"counter\":1", "\"counter\":2");
+    assert_ne!(late, text);
+    let mut next = open(&config, topic, "late").await.unwrap();
+    assert_eq!(next.load().await.unwrap(), Some(with(1, "given up")));
+    produce(topic, "late", &late).await;
+    next.save(&with(2, "acknowledged")).await.unwrap();
+    assert_eq!(next.load().await.unwrap(), Some(with(2, "acknowledged")));
+    produce(topic, "late", &late.replace("\"counter\":2", "\"counter\":3")).await;
+    assert_eq!(next.load().await.unwrap(), Some(with(2, "acknowledged")));
+    next.save(&with(3, "acknowledged")).await.unwrap();
+    drop(next);
+    let mut last = open(&config, topic, "late").await.unwrap();
+    assert_eq!(last.load().await.unwrap(), Some(with(3, "acknowledged")));
+}
+
+async fn produce(topic: &str, key: &str, value: &str) {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", broker().address());
+    let producer: FutureProducer = client.create().unwrap();
+    let record = FutureRecord::to(topic).key(key).payload(value).partition(0);
+    producer.send(record, Duration::from_secs(30)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,8 +90,11 @@ impl Slots {
     pub(super) fn all_schemas(&self) -> Vec<PathBuf> {
         let prefix = format!("{}.{SCHEMAS}", self.pipeline);
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        // Exactly what is written: a pipeline beside this one may be called `<this one>.schemas`.
         let ours = |entry: &std::fs::DirEntry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+            rest.is_some_and(Reference::is_digest_name)
         };
         entries.filter(ours).map(|entry| entry.path()).collect()
     }

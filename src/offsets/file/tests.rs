@@ -155,6 +155,35 @@ async fn a_schema_history_is_kept_beside_the_slots_that_name_it() {
     assert_eq!(histories(&store), 0);
 }
 
+/// The histories of `shop` were once all that begins with `shop.schemas.`, which is also where the
+/// files of a pipeline of that name begin.
+#[tokio::test]
+async fn the_files_of_a_pipeline_with_a_similar_name_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &str, counter| {
+        let pipeline = name.to_owned();
+        Checkpoint { pipeline, ..with_schemas(counter, &format!("{name} {counter}")) }
+    };
+    let names = ["shop.schemas", "shop.schemas.0123456789abcdef", "shop.schemas.schemas"];
+    let mut others = Vec::new();
+    for name in names {
+        let mut other = FileOffsetStore::open(folder.path(), name).unwrap();
+        other.save(&named(name, 1)).await.unwrap();
+        others.push(other);
+    }
+    let mut store = FileOffsetStore::open(folder.path(), "shop").unwrap();
+    for counter in 1..=4 {
+        store.save(&with_schemas(counter, &format!("{counter}"))).await.unwrap();
+    }
+    assert_eq!(histories(&store), 2);
+    store.reset().await.unwrap();
+    assert_eq!(histories(&store), 0);
+    for (name, mut other) in names.into_iter().zip(others) {
+        assert_eq!(other.load().await.unwrap(), Some(named(name, 1)));
+        assert!(FileOffsetStore::open(folder.path(), name).is_err(), "the lock stands: {name}");
+    }
+}
+
 /// What a crash between the two files leaves, and what a disk may do.
 #[tokio::test]
 async fn a_slot_without_its_history_counts_as_damaged() {

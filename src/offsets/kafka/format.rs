@@ -20,6 +20,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct Written<'a> {
     tailwater: u32,
+    epoch: u64,
     checkpoint: &'a Checkpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     schemas: Option<&'a Reference>,
@@ -34,13 +35,47 @@ struct Magic {
 #[derive(Deserialize)]
 struct Read {
     checkpoint: Checkpoint,
+    /// Of the writer; earlier programs had none.
+    #[serde(default)]
+    epoch: Option<u64>,
     #[serde(default)]
     schemas: Option<Reference>,
 }
 
-pub(super) fn encode(checkpoint: &Checkpoint, schemas: Option<&Reference>) -> Vec<u8> {
-    serde_json::to_vec(&Written { tailwater: VERSION, checkpoint, schemas })
+/// Which of two records counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rank {
+    pub(super) epoch: Option<u64>,
+    pub(super) counter: u64,
+}
+
+impl Rank {
+    /// A counter alone is not enough: a save that was given up, and the first one of the next run,
+    /// have the same. It decides where a program without epochs had its turn: what that wrote is
+    /// neither lower nor higher for it.
+    fn is_above(self, other: Self) -> bool {
+        match (self.epoch, other.epoch) {
+            (Some(ours), Some(theirs)) if ours != theirs => ours > theirs,
+            // Strictly higher: of two with the same counter the later one is a straggler.
+            (Some(_) | None, Some(_) | None) => self.counter > other.counter,
+        }
+    }
+}
+
+impl Read {
+    fn rank(&self) -> Rank {
+        Rank { epoch: self.epoch, counter: self.checkpoint.counter }
+    }
+}
+
+pub(super) fn encode(checkpoint: &Checkpoint, epoch: u64, schemas: Option<&Reference>) -> Vec<u8> {
+    serde_json::to_vec(&Written { tailwater: VERSION, epoch, checkpoint, schemas })
         .expect("a checkpoint is text, numbers and maps of text")
+}
+
+/// The key of the record that a writer begins with. Of no interest but for its offset.
+pub(super) fn claim_key(pipeline: &str) -> String {
+    format!("{pipeline}/claim")
 }
 
 /// What the keys of a pipeline's history begin with. No pipeline has a slash in its name.
@@ -59,10 +94,19 @@ pub(super) fn part_key(pipeline: &str, schemas: &Reference, part: usize) -> Stri
 }
 
 /// A checkpoint that was read, and the keys of all parts that the topic has.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) epoch: Option<u64>,
     pub(super) schemas: Option<Reference>,
     pub(super) parts: Vec<String>,
+}
+
+impl Found {
+    pub(super) fn rank(&self) -> Option<Rank> {
+        let checkpoint = self.checkpoint.as_ref()?;
+        Some(Rank { epoch: self.epoch, counter: checkpoint.counter })
+    }
 }
 
 /// Folds the records of the topic, in order, to the one that counts.
@@ -109,9 +153,7 @@ impl Latest {
         };
         match self.decode(value) {
             Ok(next) => {
-                // Strictly higher: of two with the same counter the later one is a straggler.
-                let counter = next.checkpoint.counter;
-                if self.found.as_ref().is_none_or(|found| counter > found.checkpoint.counter) {
+                if self.found.as_ref().is_none_or(|found| next.rank().is_above(found.rank())) {
                     self.found = Some(next);
                     self.damaged = None;
                 }
@@ -131,8 +173,8 @@ impl Latest {
             return Err(error);
         }
         let parts = self.parts.keys().cloned().collect();
-        let Some(Read { mut checkpoint, schemas }) = self.found.take() else {
-            return Ok(Found { checkpoint: None, schemas: None, parts });
+        let Some(Read { mut checkpoint, epoch, schemas }) = self.found.take() else {
+            return Ok(Found { parts, ..Found::default() });
         };
         if let Some(reference) = &schemas {
             let mut bytes = Vec::new();
@@ -145,7 +187,7 @@ impl Latest {
             let torn = |detail| OffsetError::Torn { location: self.location.clone(), detail };
             checkpoint.schemas = unpack(reference, &bytes).map_err(torn)?;
         }
-        Ok(Found { checkpoint: Some(checkpoint), schemas, parts })
+        Ok(Found { checkpoint: Some(checkpoint), epoch, schemas, parts })
     }
 
     fn decode(&self, value: &[u8]) -> Result<Read, OffsetError> {
@@ -207,13 +249,24 @@ mod tests {
     }
 
     fn saved(counter: u64) -> (&'static str, Option<Vec<u8>>) {
-        ("shop", Some(encode(&checkpoint(counter), None)))
+        in_epoch(1, counter)
+    }
+
+    fn in_epoch(epoch: u64, counter: u64) -> (&'static str, Option<Vec<u8>>) {
+        ("shop", Some(encode(&checkpoint(counter), epoch, None)))
+    }
+
+    /// As programs without epochs wrote it.
+    fn without_epoch(counter: u64) -> (&'static str, Option<Vec<u8>>) {
+        let checkpoint = checkpoint(counter);
+        let value = serde_json::json!({ "tailwater": 1, "checkpoint": checkpoint });
+        ("shop", Some(serde_json::to_vec(&value).unwrap()))
     }
 
     #[test]
     fn what_was_written_is_read_back() {
         let mut latest = Latest::new(String::new(), "shop");
-        latest.take(Some(b"shop"), Some(&encode(&checkpoint(7), None))).unwrap();
+        latest.take(Some(b"shop"), Some(&encode(&checkpoint(7), 1, None))).unwrap();
         assert_eq!(latest.finish().unwrap().checkpoint, Some(checkpoint(7)));
     }
 
@@ -226,6 +279,42 @@ mod tests {
         assert_eq!(latest(&[saved(1), ("other", Some(b"x".to_vec()))]).unwrap(), Some(1));
     }
 
+    /// A save that its writer gave up was on the leader, and not yet where a load could see it. The
+    /// next run's save had the same counter and was acknowledged; the one before it came to light
+    /// in front of it, and won.
+    #[test]
+    fn a_save_that_was_given_up_loses_against_its_successors() {
+        let winner = |records: &[(u64, u64)]| {
+            let mut latest = Latest::new("topic o".to_owned(), "shop");
+            for (epoch, counter) in records {
+                let (key, value) = in_epoch(*epoch, *counter);
+                latest.take(Some(key.as_bytes()), value.as_deref()).unwrap();
+            }
+            let rank = latest.finish().unwrap().rank().unwrap();
+            (rank.epoch.unwrap(), rank.counter)
+        };
+        assert_eq!(winner(&[(1, 6), (1, 7), (9, 7)]), (9, 7));
+        assert_eq!(winner(&[(1, 6), (9, 7), (1, 7)]), (9, 7));
+        assert_eq!(winner(&[(1, 6), (9, 7), (1, 8), (9, 8)]), (9, 8));
+        assert_eq!(winner(&[(9, 7), (1, 8)]), (9, 7));
+    }
+
+    #[test]
+    fn a_program_without_epochs_goes_on_where_one_with_them_stopped_and_the_other_way_round() {
+        assert_eq!(latest(&[without_epoch(5), in_epoch(9, 6)]).unwrap(), Some(6));
+        assert_eq!(latest(&[in_epoch(9, 6), without_epoch(7)]).unwrap(), Some(7));
+        assert_eq!(latest(&[in_epoch(9, 6), without_epoch(7), in_epoch(12, 8)]).unwrap(), Some(8));
+        assert_eq!(latest(&[in_epoch(9, 6), without_epoch(5)]).unwrap(), Some(6));
+    }
+
+    #[test]
+    fn a_claim_is_no_checkpoint() {
+        let key = claim_key("shop");
+        let claim = (key.as_str(), Some(b"tailwater-7".to_vec()));
+        assert_eq!(latest(std::slice::from_ref(&claim)).unwrap(), None);
+        assert_eq!(latest(&[saved(3), claim]).unwrap(), Some(3));
+    }
+
     #[test]
     fn damaged_newer_and_foreign_records_are_errors_and_never_an_empty_answer() {
         let torn = ("shop", Some(b"{\"tailwater\":1,\"check".to_vec()));
@@ -235,7 +324,7 @@ mod tests {
         assert!(matches!(latest(&[newer]), Err(OffsetError::Newer { found: 2, .. })));
         let mut other = checkpoint(1);
         other.pipeline = "other".to_owned();
-        let foreign = ("shop", Some(encode(&other, None)));
+        let foreign = ("shop", Some(encode(&other, 1, None)));
         assert!(matches!(latest(&[foreign]), Err(OffsetError::Foreign { .. })));
     }
 
@@ -255,7 +344,7 @@ mod tests {
             for (key, part) in parts {
                 latest.take(Some(key.as_bytes()), Some(part)).unwrap();
             }
-            latest.take(Some(b"shop"), Some(&encode(&saved, Some(&reference)))).unwrap();
+            latest.take(Some(b"shop"), Some(&encode(&saved, 1, Some(&reference)))).unwrap();
             latest.finish()
         };
         let found = read(&parts).unwrap();

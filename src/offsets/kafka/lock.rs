@@ -8,7 +8,6 @@
 //!
 //! librdkafka sends heartbeats by itself, but wants to be polled, so a thread does nothing else.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::{Place, REQUEST_TIMEOUT, blocking};
+use super::{Place, REQUEST_TIMEOUT, blocking, random};
 use crate::kafka_client::{KafkaLog, Offloaded, Purpose, client_config, without_values};
 use crate::offsets::OffsetError;
 
@@ -174,10 +173,9 @@ fn consumer(place: &Place) -> Result<BaseConsumer<KafkaLog>, OffsetError> {
 }
 
 /// The process id for people; at random, because in containers every process has the same one.
-static CLIENT_ID: LazyLock<String> = LazyLock::new(|| {
+pub(super) static CLIENT_ID: LazyLock<String> = LazyLock::new(|| {
     let pid = std::process::id();
-    // Each state has keys of its own, which come from the system's randomness.
-    format!("tailwater-{pid}-{:016x}", RandomState::new().hash_one(pid))
+    format!("tailwater-{pid}-{:016x}", random())
 });
 
 struct Member {

@@ -6,8 +6,9 @@
 //! checkpoint that it writes then loses against its successor's by the counter; a tombstone has no
 //! counter. So no tombstone may ever be for a part that a successor needs:
 //!
-//! * The key of a part has the counter of the save that wrote it. What a successor writes itself
-//!   has other keys, whatever is in it.
+//! * The key of a part has a number in it that only the save has that wrote it, at random. What a
+//!   successor writes itself has other keys, whatever is in it. (A counter would not do: the same
+//!   one comes again after a reset, and after a save of which only the parts arrived.)
 //! * Parts are taken away a while after the checkpoint that needs them no more became durable, by a
 //!   save that found the lock held: so it was held, after that checkpoint was there, for longer
 //!   than it takes to learn of its loss. Whoever takes the lock later finds that checkpoint, or one
@@ -33,10 +34,11 @@ impl Parts {
         Self { current, old: old.into_iter().map(|key| (now, key)).collect() }
     }
 
-    /// A checkpoint that names these became durable.
+    /// A checkpoint that names these became durable. What it names is not old, whoever wrote it.
     pub(super) fn replace(&mut self, new: Vec<String>, now: Instant) {
         let old = std::mem::replace(&mut self.current, new);
         self.old.extend(old.into_iter().map(|key| (now, key)));
+        self.old.retain(|(_, key)| !self.current.contains(key));
     }
 
     /// Takes out what is to be taken away now.
@@ -74,5 +76,19 @@ mod tests {
         assert_eq!(parts.due(at(1000)), keys(&["c/0", "c/1"]));
         assert_eq!(parts.due(at(1000)), keys(&[]));
         assert_eq!(parts.all(), keys(&["d/0"]));
+    }
+
+    /// After a reset that left the parts behind, the same history was once written under the same
+    /// keys, and taken away half a minute later.
+    #[test]
+    fn what_is_written_again_under_an_old_key_stays() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut parts = Parts::found(keys(&["a/0", "b/0"]), |_| false, begun);
+        parts.replace(keys(&["a/0"]), at(0));
+        assert_eq!(parts.due(at(31)), keys(&["b/0"]));
+        parts.replace(keys(&["a/0"]), at(32));
+        assert_eq!(parts.due(at(1000)), keys(&[]));
+        assert_eq!(parts.all(), keys(&["a/0"]));
     }
 }
