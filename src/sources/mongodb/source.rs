@@ -211,7 +211,7 @@ impl MongodbSource {
         };
         let past = match proven {
             Ok(proven) => Ok(Past { position: position.clone(), proven }),
-            Err(SourceError::TokenNotFound { place, source }) => {
+            Err(SourceError::TokenNotFound { place, source, .. }) => {
                 self.resume_by_time(server, position, (place, source)).await
             }
             Err(error) => Err(error),

@@ -49,6 +49,47 @@ fn a_token_whose_event_is_missed_late_is_gone_on_from_by_its_time() {
     }
 }
 
+/// The filter leaves out the event of the token, and nothing that is captured comes for a while:
+/// the server's token moves on, and still it says of the next event that the first is missing.
+/// That was taken for a log that is lost.
+#[test]
+fn a_token_whose_event_is_missed_behind_an_idle_time_is_no_lost_log() {
+    for is_told in [true, false] {
+        let test = "mongodb::resume::a_token_whose_event_is_missed_behind_an_idle_time";
+        let reader = User::new("one", "secret", &["read@shop_of_idle"]);
+        let users = vec![User::new("root", "top", &["root"]), reader];
+        let options = Options { users, noop: Duration::from_secs(3600), ..Options::default() };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let database = "shop_of_idle";
+        insert(&mongo, database, "a", doc! { "_id": 1 });
+        let mut one = setup(&mongo, database);
+        let user = if is_told { "root:top" } else { "one:secret" };
+        let uri = format!("mongodb://{user}@127.0.0.1:{}/?replicaSet=rs0", mongo.port());
+        one.set("source.mongodb.uri", uri)
+            .set("snapshot.mode", "no_data")
+            .set("delivery.checkpoint_interval", "100ms")
+            .set("source.mongodb.capture_scope", "database")
+            .set("source.mongodb.capture_target", database);
+        let tailwater = one.start();
+        tailwater.ready();
+        insert(&mongo, database, "b", doc! { "_id": 2 });
+        arrives(&tailwater, 1);
+        // The checkpoint is the event's own place.
+        drop(tailwater.stop().expect(0, &[]));
+        one.set("source.mongodb.collections.include", vec![format!("{database}.a")]);
+        let tailwater = one.start();
+        tailwater.ready();
+        mongo.noop();
+        std::thread::sleep(Duration::from_secs(3));
+        insert(&mongo, database, "a", doc! { "_id": 3 });
+        arrives(&tailwater, 1);
+        insert(&mongo, database, "a", doc! { "_id": 4 });
+        arrives(&tailwater, 2);
+        tailwater.says("is not in what is captured now", seconds(1));
+        assert_eq!(ops(&tailwater.stop().expect(0, &[])), "cc", "told: {is_told}");
+    }
+}
+
 /// A plain reader is told nothing of the replica set's id.
 #[test]
 fn another_deployment_is_told_without_the_right_to_ask_for_its_id() {
