@@ -90,6 +90,41 @@ fn a_token_whose_event_is_missed_behind_an_idle_time_is_no_lost_log() {
     }
 }
 
+/// A router has no oplog to look at, and a plain reader may not look at one: how far back it goes
+/// is the stream's to say.
+#[test]
+fn a_token_whose_event_is_missed_needs_no_look_at_the_oplog() {
+    for router in [true, false] {
+        let test = "mongodb::resume::a_token_whose_event_is_missed_needs_no_look";
+        let reader = User::new("app", "secret", &["readAnyDatabase"]);
+        let users = vec![User::new("root", "top", &["root"]), reader];
+        let users = if router { vec![] } else { users };
+        let noop = Duration::from_secs(3600);
+        let options = Options { router, users, noop, ..Options::default() };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let database = database(&mongo);
+        let mut one = setup(&mongo, &database);
+        if !router {
+            let port = mongo.port();
+            let uri = format!("mongodb://app:secret@127.0.0.1:{port}/?replicaSet=rs0");
+            one.set("source.mongodb.uri", uri);
+        }
+        one.set("snapshot.mode", "no_data");
+        let tailwater = one.start();
+        tailwater.ready();
+        insert(&mongo, &database, "b", doc! { "_id": 2 });
+        arrives(&tailwater, 1);
+        drop(tailwater.stop().expect(0, &[]));
+        insert(&mongo, &database, "b", doc! { "_id": 3 });
+        insert(&mongo, &database, "a", doc! { "_id": 4 });
+        one.set("source.mongodb.collections.include", vec![format!("{database}.a")]);
+        let ended = one.catch_up();
+        assert_eq!(ops(&ended), "c", "router: {router}");
+        let said = "the checkpoint's own event is not in what is captured now";
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}
+
 /// A plain reader is told nothing of the replica set's id.
 #[test]
 fn another_deployment_is_told_without_the_right_to_ask_for_its_id() {
