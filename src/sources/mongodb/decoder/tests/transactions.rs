@@ -103,6 +103,35 @@ fn a_transaction_ends_with_what_is_later_and_positions_wait_for_it() {
     assert_eq!(metadata(&[&[within(2, 0, 7)], &[filtered]]), ended);
 }
 
+/// The fragments of an event at the end of a transaction.
+fn of_transaction() -> [Driver; 3] {
+    fragments().map(|mut fragment| {
+        let number = fragment.get_document("splitEvent").unwrap().get_i32("fragment").unwrap();
+        fragment.insert("_id", doc! { "_data": format!("{}{number:02}", token_within(9, 1)) });
+        if number == 1 {
+            fragment.extend(doc! { "txnNumber": 7_i64, "lsid": { "id": 1 } });
+        }
+        fragment
+    })
+}
+
+/// Behind it there is no place to start again from, and before it the transaction is half.
+#[test]
+fn behind_a_transaction_that_ends_with_a_split_event_the_place_is_later() {
+    let [first, second, third] = of_transaction();
+    let found = metadata(&[&[insert(8), within(9, 0, 7)], &[first, second, third, insert(10)]]);
+    let positions: Vec<&String> = found.iter().filter(|l| l.starts_with("position")).collect();
+    assert_eq!(
+        positions,
+        [&format!("position {}", token(8)), &format!("position {}", token(10))],
+        "{found:?}"
+    );
+    let [first, second, third] = of_transaction();
+    let batch = [insert(8), within(9, 0, 7), first, second, third, within(10, 0, 8)];
+    let found = metadata(&[&batch]);
+    assert_eq!(found.last(), Some(&format!("position {}", token(8))), "{found:?}");
+}
+
 #[test]
 fn without_metadata_a_position_may_be_within_a_transaction() {
     assert_eq!(seen(&[within(2, 0, 7), within(2, 1, 7)]).positions, [token_within(2, 1)]);
