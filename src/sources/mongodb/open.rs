@@ -33,10 +33,12 @@ const BAD_TOKEN: [i32; 6] = [260, 50811, 40647, 40648, 40649, 50788];
 /// `FailedToParse` and `TypeMismatch`: of the token where there is one, else of the pipeline.
 const MALFORMED: [i32; 2] = [9, 14];
 /// An unknown stage, an unknown option, a value that it does not take, a regular expression that
-/// does not compile or is too long.
-const PIPELINE: [i32; 7] = [2, 40324, 40415, 51091, 51108, 51111, 6_189_400];
-/// `BSONObjectTooLarge`
-const TOO_LARGE: [i32; 2] = [10334, 17419];
+/// does not compile or is too long; `QueryFeatureNotAllowed`, of what an older
+/// `featureCompatibilityVersion` does not have.
+const PIPELINE: [i32; 8] = [2, 224, 40324, 40415, 51091, 51108, 51111, 6_189_400];
+/// `BSONObjectTooLarge`; a field that is too large for a fragment of its own
+/// (`change_stream_split_event_helpers.cpp`).
+const TOO_LARGE: [i32; 3] = [10334, 17419, 7_182_500];
 /// `ChangeStreamFatalError`, of a token whose event was looked for and not found.
 const TOKEN_NOT_FOUND: i32 = 280;
 /// `NoMatchingDocument`: an image that is required and is not there; of a collection that keeps none
@@ -324,7 +326,7 @@ mod tests {
         for code in [260, 50811, 40647, 9, 14] {
             assert!(matches!(refine(code, &token()), SourceError::BadToken { .. }), "{code}");
         }
-        for code in [9, 14, 40324, 40415, 51091] {
+        for code in [9, 14, 224, 40324, 40415, 51091] {
             let error = refine(code, &StartPoint::Open);
             assert!(matches!(error, SourceError::PipelineRefused { .. }), "{code}");
         }
@@ -332,7 +334,9 @@ mod tests {
 
     #[test]
     fn what_a_server_cannot_send_stops_loudly() {
-        assert!(matches!(refine(10334, &token()), SourceError::EventTooLarge { .. }));
+        for code in [10334, 7_182_500] {
+            assert!(matches!(refine(code, &token()), SourceError::EventTooLarge { .. }), "{code}");
+        }
         for code in [47, 51770] {
             let error = refine(code, &token());
             assert!(matches!(error, SourceError::ImageMissing { .. }), "{code}");
