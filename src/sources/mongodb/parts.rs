@@ -1,6 +1,7 @@
 //! What a snapshot reads, cut into parts that readers take one by one.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
@@ -12,6 +13,11 @@ use crate::failpoint;
 
 const SIZE: &str = "ask for a collection's size";
 const SAMPLE: &str = "sample a collection's ids";
+
+/// A server may have a limit of its own for reads that name none (`defaultMaxTimeMS`, since 8.0),
+/// meant for applications. The largest that it takes is 2^31 - 1 ms.
+/// <https://www.mongodb.com/docs/manual/reference/cluster-parameters/defaultMaxTimeMS/>
+pub(super) const READ_MAX: Duration = Duration::from_secs(20 * 24 * 60 * 60);
 
 /// Collections below this are read in one go.
 const PART_BYTES: u64 = 128 << 20;
@@ -196,7 +202,7 @@ async fn draw(
     let handle = deployment.client.database(&listed.namespace.database);
     let handle = handle.collection::<Document>(&listed.namespace.collection);
     let drawn = async {
-        let mut cursor = handle.aggregate(stages).await?;
+        let mut cursor = handle.aggregate(stages).max_time(READ_MAX).await?;
         let mut ids = Vec::new();
         while cursor.advance().await? {
             ids.extend(cursor.deserialize_current()?.remove("_id"));

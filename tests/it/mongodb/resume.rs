@@ -301,6 +301,8 @@ fn what_is_read_of_shards_without_a_moment_is_read_from_primaries() {
             (part("readConcern", "level"), part("$readPreference", "mode"))
         })
         .collect();
+    // A limit that the server has for reads of applications ends none of them.
+    assert!(mongo.finds("a").iter().all(|find| find.contains_key("maxTimeMS")));
     let expected = [("snapshot", "secondary"), ("majority", "none")];
     assert_eq!(reads, expected.map(|(level, mode)| (level.to_owned(), mode.to_owned())));
     insert(&mongo, &database, "a", doc! { "_id": 2 });
