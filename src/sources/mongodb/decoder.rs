@@ -128,7 +128,10 @@ impl Decoder {
             split: Split::new(config.split_bytes_max),
             fragment: None,
             includes,
-            transactions: Transactions::new(config.transaction_metadata),
+            transactions: match config.deployment {
+                Deployment::ReplicaSet => Transactions::of_replica_set(config.transaction_metadata),
+                Deployment::Sharded => Transactions::of_shards(config.transaction_metadata),
+            },
             after: None,
         })
     }
@@ -294,7 +297,10 @@ impl Decoder {
         if self.includes.is_some_and(|includes| time.as_u64() <= includes) {
             return Ok(());
         }
-        self.transactions.reach(time.as_u64(), out)?;
+        if self.transactions.is_open() {
+            let its = transaction(event, arena).map_err(|source| self.malformed(source))?;
+            self.transactions.meet(its, out)?;
+        }
         let work = Work { event, raw, arena, op };
         let id = self.id(&work).map_err(|source| self.malformed(source))?;
         let malformed = |source| DecodeError::Event { after: after(self.after.as_ref()), source };
@@ -475,18 +481,25 @@ fn place<'a>(event: &Event<'_>, arena: &'a Bump) -> Result<Place<'a>, EventError
         Some(millis) => millis.saturating_mul(1_000),
         None => i64::from(time.time) * 1_000_000,
     };
-    let transaction = match (event.lsid, event.txn_number) {
-        (Some(lsid), Some(number)) => {
-            Some(Transaction { lsid: extjson::to_text(lsid, Form::DOCUMENT, arena)?, number })
-        }
-        _ => None,
-    };
+    let transaction = transaction(event, arena)?;
     Ok(Place {
         ts_us,
         snapshot: marker::NONE,
         ord: time.increment.cast_signed(),
         transaction,
         wall_time_ms: event.wall_time_ms,
+    })
+}
+
+fn transaction<'a>(
+    event: &Event<'_>,
+    arena: &'a Bump,
+) -> Result<Option<Transaction<'a>>, EventError> {
+    Ok(match (event.lsid, event.txn_number) {
+        (Some(lsid), Some(number)) => {
+            Some(Transaction { lsid: extjson::to_text(lsid, Form::DOCUMENT, arena)?, number })
+        }
+        _ => None,
     })
 }
 

@@ -44,7 +44,11 @@ fn shown(name: TransactionName<'_>) -> String {
 }
 
 fn metadata(batches: &[&[Driver]]) -> Vec<String> {
-    let config = DecoderConfig { transaction_metadata: true, ..config() };
+    metadata_of(Deployment::ReplicaSet, batches)
+}
+
+fn metadata_of(deployment: Deployment, batches: &[&[Driver]]) -> Vec<String> {
+    let config = DecoderConfig { transaction_metadata: true, deployment, ..config() };
     let mut decoder = Decoder::new(config).unwrap();
     let mut out = Metadata::default();
     for batch in batches {
@@ -130,6 +134,35 @@ fn behind_a_transaction_that_ends_with_a_split_event_the_place_is_later() {
     let batch = [insert(8), within(9, 0, 7), first, second, third, within(10, 0, 8)];
     let found = metadata(&[&batch]);
     assert_eq!(found.last(), Some(&format!("position {}", token(8))), "{found:?}");
+}
+
+/// Each of them commits at a time of its own.
+#[test]
+fn a_transaction_of_several_shards_ends_with_what_is_not_its_own() {
+    let found = |batches: &[&[Driver]]| -> Vec<String> {
+        let found = metadata_of(Deployment::Sharded, batches);
+        let word = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        found.iter().map(word).collect()
+    };
+    let later = |seconds: u32| batch_end(&format!("82{:08X}000000032B0229296E04", TIME + seconds));
+    let (first, second, third) = (within(2, 0, 7), within(4, 0, 7), within(6, 0, 7));
+    let whole = found(&[&[first.clone(), second.clone()], &[third.clone()], &[insert(7)]]);
+    assert_eq!(whole, ["Begin", "of", "of", "of", "End", "of", "position"]);
+    // A token says nothing of the other shards, for a while.
+    let quiet = found(&[&[first.clone(), later(1)], &[second.clone(), later(59)], &[later(61)]]);
+    assert_eq!(quiet, ["Begin", "of", "of", "End", "position"]);
+    // As Debezium tells it.
+    let between = found(&[&[first, insert(3), second, insert(5)]]);
+    assert_eq!(between, ["Begin", "of", "End", "of", "Begin", "of", "End", "of", "position"]);
+    // Of a collection that is not captured: its own, and another's.
+    let secret = |mut event: Driver| {
+        event.insert("ns", doc! { "db": "shop", "coll": "secret" });
+        event
+    };
+    let own = found(&[&[within(2, 0, 7), secret(within(3, 0, 7)), third.clone()]]);
+    assert_eq!(own, ["Begin", "of", "of"]);
+    let others = found(&[&[within(2, 0, 7), secret(within(3, 0, 8)), third]]);
+    assert_eq!(others, ["Begin", "of", "End", "Begin", "of", "position"]);
 }
 
 #[test]
