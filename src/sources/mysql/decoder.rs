@@ -103,7 +103,9 @@ pub struct Decoder {
     pub(super) group: Option<Group>,
     pub(super) prepared: PreparedSet<Group>,
     payload: payload::Events,
-    /// Values of one event of a payload.
+    /// Values of one event, and of one event of a payload. A batch may have far more values than
+    /// bytes, so those of each event give way to the next one's.
+    arena: Bump,
     payload_arena: Bump,
     pub(super) event_bytes_max: u64,
     /// What a compressed event became.
@@ -155,29 +157,29 @@ impl Decoder {
             group: None,
             prepared: PreparedSet::new(PREPARED_BYTES_MAX),
             payload: payload::Events::new(u64::from(config.event_bytes_max)),
+            arena: Bump::new(),
             payload_arena: Bump::new(),
             event_bytes_max: u64::from(config.event_bytes_max),
             uncompressed: Vec::new(),
         })
     }
 
-    fn stream(
-        &mut self,
-        raw: &RawBatch,
-        arena: &Bump,
-        out: &mut dyn ChangeHandler,
-    ) -> Result<(), BoxError> {
+    fn stream(&mut self, raw: &RawBatch, out: &mut dyn ChangeHandler) -> Result<(), BoxError> {
         if self.with.snapshot.is_some() {
             return Err(DecodeError::Snapshot("the stream began before the snapshot's end").into());
         }
-        for range in &raw.messages {
+        let mut arena = std::mem::take(&mut self.arena);
+        let result = raw.messages.iter().try_for_each(|range| {
             let message = raw
                 .data
                 .get(range.start as usize..range.end as usize)
                 .ok_or(DecodeError::Snapshot("a message lies outside of its batch"))?;
-            self.message(message, arena, out)?;
-        }
-        Ok(())
+            let result = self.message(message, &arena, out);
+            renew(&mut arena);
+            result
+        });
+        self.arena = arena;
+        result
     }
 
     /// One event as the server sent it.
@@ -223,8 +225,7 @@ impl Decoder {
         end.saturating_sub(length)
     }
 
-    /// The events of a compressed transaction, as if they stood there themselves. There may be
-    /// any number of them in one batch, so the values of each give way to the next one's.
+    /// The events of a compressed transaction, as if they stood there themselves.
     pub(super) fn payload(
         &mut self,
         event: Event<'_>,
@@ -237,10 +238,7 @@ impl Decoder {
             let (header, body) = Header::parse(whole).map_err(ParseError::from)?;
             let inner = Event { header, body, whole, offset: event.offset, arena: &arena };
             let result = self.inner_event(inner, out).map_err(WalkError::Event);
-            arena.reset();
-            if arena.allocated_bytes() > BUFFER_KEPT_BYTES {
-                arena = Bump::new();
-            }
+            renew(&mut arena);
             result
         });
         self.payload = events;
@@ -289,6 +287,14 @@ impl From<ParseError> for WalkError {
     }
 }
 
+/// Empties the arena for the next event, unless this one was a giant.
+fn renew(arena: &mut Bump) {
+    arena.reset();
+    if arena.allocated_bytes() > BUFFER_KEPT_BYTES {
+        *arena = Bump::new();
+    }
+}
+
 impl Decode for Decoder {
     fn decode<'a>(
         &mut self,
@@ -299,7 +305,7 @@ impl Decode for Decoder {
         self.announce_snapshot(out)?;
         let unexpected = DecodeError::Snapshot("no snapshot was announced, or it has ended");
         match (raw.stage, &mut self.with.snapshot) {
-            (Stage::Stream, _) => self.stream(raw, arena, out),
+            (Stage::Stream, _) => self.stream(raw, out),
             (_, None) => Err(unexpected.into()),
             (Stage::Snapshot { .. } | Stage::SnapshotTableEnd { .. }, Some(snapshot)) => {
                 snapshot.decode(raw, arena, &mut self.tables, out)
