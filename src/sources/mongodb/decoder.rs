@@ -4,9 +4,12 @@
 //!   the token), and post-batch resume tokens (their first field is `_data`). Of a snapshot, raw
 //!   documents of the collection that the batch names.
 //! * **Where a restart is exact.** Behind every event, in a transaction too: tokens count its
-//!   operations. Between the fragments of a split event it is not, so no position is told there,
-//!   whatever the batch's own token says. One position a batch is told, the last: more would cost
-//!   an allocation each and save nothing.
+//!   operations. Between the fragments of a split event it is not, and behind the last of them only
+//!   as long as the server would split the event again, and in the same way: a document that was
+//!   looked up may be smaller by then (`document_source_change_stream_split_large_event.cpp`,
+//!   280). So no token of a fragment is a place, whatever the batch's own token says, and a split
+//!   event comes again where nothing is behind it yet. One position a batch is told, the last: more
+//!   would cost an allocation each and save nothing.
 //! * **Names of events.** `<lineage>/<seconds>.<increment>` is the entry of the oplog, the ordinal
 //!   counts the operations in it; both are read out of the token, so that an event has the same name
 //!   however often and from wherever it is read. In a sharded cluster two shards may write at the
@@ -89,6 +92,8 @@ pub struct Decoder {
     deployment: Deployment,
     collections: Collections,
     split: Split,
+    /// The token of a split event's last fragment, until there is another one.
+    fragment: Option<ResumeToken>,
     snapshot: Option<SnapshotRows>,
     includes: Option<u64>,
     transactions: Transactions,
@@ -121,8 +126,12 @@ impl Decoder {
             deployment: config.deployment,
             collections,
             split: Split::new(config.split_bytes_max),
+            fragment: None,
             includes,
-            transactions: Transactions::new(config.transaction_metadata),
+            transactions: match config.deployment {
+                Deployment::ReplicaSet => Transactions::of_replica_set(config.transaction_metadata),
+                Deployment::Sharded => Transactions::of_shards(config.transaction_metadata),
+            },
             after: None,
         })
     }
@@ -170,6 +179,7 @@ impl Decoder {
         for range in &raw.messages {
             let message = message(raw, range)?;
             let parsed = Message::parse(message).map_err(|source| self.malformed(source))?;
+            let follows_fragment = self.fragment.is_some();
             let token = match &parsed {
                 Message::Token(token) => {
                     self.idle(*token, out)?;
@@ -181,12 +191,14 @@ impl Decoder {
                 }
             };
             if self.transactions.take_ended() {
-                reached = previous.or(reached);
-                if reached.is_none() {
-                    told = self.transactions.take_last();
+                let last = self.transactions.take_last();
+                // With a split event at its end, there is no place between it and this message.
+                if !follows_fragment {
+                    reached = previous.or(reached);
+                    told = if reached.is_none() { last } else { None };
                 }
             }
-            if !self.split.is_open() {
+            if self.is_place(&parsed, token)? {
                 previous = Some(token);
                 if !self.transactions.is_open() {
                     reached = previous;
@@ -208,6 +220,25 @@ impl Decoder {
             out.progress(Progress::Stream(Position::Mongodb(position), schemas));
         }
         Ok(())
+    }
+
+    /// Whether a stream can begin behind this token again.
+    fn is_place(&mut self, parsed: &Message<'_>, token: Document<'_>) -> Result<bool, DecodeError> {
+        if self.split.is_open() {
+            return Ok(false);
+        }
+        match parsed {
+            Message::Event(event) if event.fragment.is_some() => {
+                self.fragment = Some(self.position(token)?.token);
+            }
+            Message::Token(_)
+                if self.fragment.as_ref().is_some_and(|f| f.as_bson() == token.bytes()) => {}
+            Message::Event(_) | Message::Token(_) => {
+                self.fragment = None;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Nothing more is to come up to this token, so the transaction before it is whole.
@@ -266,7 +297,10 @@ impl Decoder {
         if self.includes.is_some_and(|includes| time.as_u64() <= includes) {
             return Ok(());
         }
-        self.transactions.reach(time.as_u64(), out)?;
+        if self.transactions.is_open() {
+            let its = transaction(event, arena).map_err(|source| self.malformed(source))?;
+            self.transactions.meet(its, out)?;
+        }
         let work = Work { event, raw, arena, op };
         let id = self.id(&work).map_err(|source| self.malformed(source))?;
         let malformed = |source| DecodeError::Event { after: after(self.after.as_ref()), source };
@@ -447,18 +481,25 @@ fn place<'a>(event: &Event<'_>, arena: &'a Bump) -> Result<Place<'a>, EventError
         Some(millis) => millis.saturating_mul(1_000),
         None => i64::from(time.time) * 1_000_000,
     };
-    let transaction = match (event.lsid, event.txn_number) {
-        (Some(lsid), Some(number)) => {
-            Some(Transaction { lsid: extjson::to_text(lsid, Form::DOCUMENT, arena)?, number })
-        }
-        _ => None,
-    };
+    let transaction = transaction(event, arena)?;
     Ok(Place {
         ts_us,
         snapshot: marker::NONE,
         ord: time.increment.cast_signed(),
         transaction,
         wall_time_ms: event.wall_time_ms,
+    })
+}
+
+fn transaction<'a>(
+    event: &Event<'_>,
+    arena: &'a Bump,
+) -> Result<Option<Transaction<'a>>, EventError> {
+    Ok(match (event.lsid, event.txn_number) {
+        (Some(lsid), Some(number)) => {
+            Some(Transaction { lsid: extjson::to_text(lsid, Form::DOCUMENT, arena)?, number })
+        }
+        _ => None,
     })
 }
 

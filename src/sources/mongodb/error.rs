@@ -116,7 +116,12 @@ pub enum SourceError {
     #[error("resume: the oplog does not reach back to {place} any more")]
     HistoryLost { place: String, source: ServerError },
     #[error("resume: the event of the token at {place} is not in what is captured now")]
-    TokenNotFound { place: String, source: ServerError },
+    TokenNotFound {
+        place: String,
+        /// The stream stood at a later place already.
+        went_on: bool,
+        source: ServerError,
+    },
     #[error("resume: the server cannot read the resume token at {place}")]
     BadToken { place: String, source: ServerError },
 

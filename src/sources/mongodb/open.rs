@@ -33,10 +33,12 @@ const BAD_TOKEN: [i32; 6] = [260, 50811, 40647, 40648, 40649, 50788];
 /// `FailedToParse` and `TypeMismatch`: of the token where there is one, else of the pipeline.
 const MALFORMED: [i32; 2] = [9, 14];
 /// An unknown stage, an unknown option, a value that it does not take, a regular expression that
-/// does not compile or is too long.
-const PIPELINE: [i32; 7] = [2, 40324, 40415, 51091, 51108, 51111, 6_189_400];
-/// `BSONObjectTooLarge`
-const TOO_LARGE: [i32; 2] = [10334, 17419];
+/// does not compile or is too long; `QueryFeatureNotAllowed`, of what an older
+/// `featureCompatibilityVersion` does not have.
+const PIPELINE: [i32; 8] = [2, 224, 40324, 40415, 51091, 51108, 51111, 6_189_400];
+/// `BSONObjectTooLarge`; a field that is too large for a fragment of its own
+/// (`change_stream_split_event_helpers.cpp`).
+const TOO_LARGE: [i32; 3] = [10334, 17419, 7_182_500];
 /// `ChangeStreamFatalError`, of a token whose event was looked for and not found.
 const TOKEN_NOT_FOUND: i32 = 280;
 /// `NoMatchingDocument`: an image that is required and is not there; of a collection that keeps none
@@ -65,20 +67,22 @@ impl Missing {
     pub(super) fn take(&self, place: &StartPoint) -> Option<SourceError> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (place, source) = told.filter(|(told, _)| *told == place.to_string())?;
-        Some(SourceError::TokenNotFound { place, source })
+        Some(SourceError::TokenNotFound { place, went_on: false, source })
     }
 }
 
 impl StreamSettings {
     /// An error that ends a run: one that the next run can do without is remembered for it.
     pub(super) fn remembered(&self, error: SourceError) -> SourceError {
-        let SourceError::TokenNotFound { place, source } = error else { return error };
-        if !self.is_proven {
+        let SourceError::TokenNotFound { place, went_on, source } = error else { return error };
+        // A later place was handed on, that needs no event; where the checkpoint has it by now,
+        // the next run goes on from there.
+        if !self.is_proven && !went_on {
             return SourceError::HistoryLost { place, source };
         }
         let told = Some((place.clone(), source.clone()));
         *self.missing.0.lock().unwrap_or_else(PoisonError::into_inner) = told;
-        SourceError::TokenNotFound { place, source }
+        SourceError::TokenNotFound { place, went_on, source }
     }
 }
 
@@ -91,6 +95,8 @@ pub struct OpenStream {
     /// invalidation.
     pub(super) place: StartPoint,
     opened_at: StartPoint,
+    /// Until then the server may be looking for the event of the token, whatever its replies say.
+    has_read_event: bool,
     /// The token that it began at.
     pub(super) begins_at: Option<ResumeToken>,
     /// The server that has its cursor, which no other knows of.
@@ -137,6 +143,7 @@ pub(super) async fn open(
         room: None,
         place: from,
         opened_at,
+        has_read_event: false,
         begins_at: None,
         server,
         images,
@@ -192,13 +199,17 @@ impl OpenStream {
             Some(Err(error)) => {
                 let error = deployment.failed(READ, &error);
                 let error = refined(error, &self.place, (&self.servers, self.images));
-                Err(unfound(error, &self.place, &self.opened_at))
+                Err(match self.has_read_event {
+                    false => unfound(error, &self.place, &self.opened_at),
+                    true => error,
+                })
             }
         }
     }
 
     fn take(&mut self, reply: (DriverBatch, Room)) -> Result<Pieces, SourceError> {
         let pieces = reply::pieces(reply, Stage::Stream, &self.servers, READ)?;
+        self.has_read_event |= pieces.n_documents > 0;
         let Some(bytes) = &pieces.token else { return Ok(pieces) };
         let unread = |detail: String| SourceError::Reply {
             operation: READ,
@@ -245,15 +256,17 @@ fn refined(
     }
 }
 
-/// Nothing was read yet, and the event to go on behind is not where it should be.
+/// No event was read yet, and the one to go on behind is not where it should be. That the stream
+/// stands at a later place is no proof that it was found: with the end of the log in sight a server
+/// moves its token on, and tells what is missing when the next event comes
+/// (`document_source_change_stream_ensure_resume_token_present.cpp`).
 fn unfound(error: SourceError, place: &StartPoint, opened_at: &StartPoint) -> SourceError {
     match error {
-        SourceError::HistoryLost { place: shown, source }
-            if source.code == TOKEN_NOT_FOUND
-                && place == opened_at
-                && matches!(place, StartPoint::After(_)) =>
+        SourceError::HistoryLost { source, .. }
+            if source.code == TOKEN_NOT_FOUND && matches!(opened_at, StartPoint::After(_)) =>
         {
-            SourceError::TokenNotFound { place: shown, source }
+            let went_on = place != opened_at;
+            SourceError::TokenNotFound { place: opened_at.to_string(), went_on, source }
         }
         other => other,
     }
@@ -292,16 +305,20 @@ mod tests {
         }
     }
 
-    /// However late: what counts is that nothing was read.
+    /// However late: what counts is that no event was read.
     #[test]
     fn a_token_without_its_event_is_told_from_a_log_that_is_lost() {
-        let later = StartPoint::After(doc! { "_data": "83" });
-        let token = token();
-        let unfound = |code, opened_at| unfound(refine(code, &token), &token, opened_at);
-        let error = unfound(280, &token);
-        assert!(matches!(error, SourceError::TokenNotFound { .. }));
-        assert!(matches!(unfound(280, &later), SourceError::HistoryLost { .. }));
-        assert!(matches!(unfound(286, &token), SourceError::HistoryLost { .. }));
+        let (token, mark) = (token(), StartPoint::After(doc! { "_data": "83" }));
+        let unfound = |code, place| unfound(refine(code, place), place, &token);
+        for (place, expected) in [(&token, false), (&mark, true)] {
+            let error = unfound(280, place);
+            let SourceError::TokenNotFound { place, went_on, .. } = &error else {
+                panic!("{error}")
+            };
+            assert_eq!((place.as_str(), *went_on), (token.to_string().as_str(), expected));
+            assert_eq!(error.disposition(), Disposition::Reconnect);
+        }
+        assert!(matches!(unfound(286, &mark), SourceError::HistoryLost { .. }));
     }
 
     #[test]
@@ -309,7 +326,7 @@ mod tests {
         for code in [260, 50811, 40647, 9, 14] {
             assert!(matches!(refine(code, &token()), SourceError::BadToken { .. }), "{code}");
         }
-        for code in [9, 14, 40324, 40415, 51091] {
+        for code in [9, 14, 224, 40324, 40415, 51091] {
             let error = refine(code, &StartPoint::Open);
             assert!(matches!(error, SourceError::PipelineRefused { .. }), "{code}");
         }
@@ -317,7 +334,9 @@ mod tests {
 
     #[test]
     fn what_a_server_cannot_send_stops_loudly() {
-        assert!(matches!(refine(10334, &token()), SourceError::EventTooLarge { .. }));
+        for code in [10334, 7_182_500] {
+            assert!(matches!(refine(code, &token()), SourceError::EventTooLarge { .. }), "{code}");
+        }
         for code in [47, 51770] {
             let error = refine(code, &token());
             assert!(matches!(error, SourceError::ImageMissing { .. }), "{code}");

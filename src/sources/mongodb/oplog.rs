@@ -11,7 +11,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 use super::deployment::Deployment;
 use super::error::SourceError;
 use super::parts::{Plan, whole};
-use super::preflight::{self, allowed};
+use super::preflight::allowed;
 
 const OPERATION: &str = "ask how far back the oplog goes";
 /// What one reader gets through, to be on the safe side: a disk that is busy with other things.
@@ -67,15 +67,6 @@ fn estimate(bytes: u64, n_readers: usize) -> Duration {
 fn is_short(window: Window, needed: Duration) -> bool {
     let full = window.bytes.saturating_mul(100) >= window.bytes_max.saturating_mul(FULL_PERCENT);
     full && needed.saturating_mul(2) > window.reach
-}
-
-/// Whether the oplog is known to have everything since `cluster_time`, and something before it.
-pub(super) async fn reaches_behind(
-    deployment: &Deployment,
-    cluster_time: u64,
-) -> Result<bool, SourceError> {
-    let oldest = oldest(deployment).await?;
-    Ok(oldest.is_some_and(|oldest| preflight::cluster_time(oldest) < cluster_time))
 }
 
 async fn oldest(deployment: &Deployment) -> Result<Option<Timestamp>, SourceError> {

@@ -1,6 +1,7 @@
 //! What a snapshot reads, cut into parts that readers take one by one.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
@@ -13,11 +14,21 @@ use crate::failpoint;
 const SIZE: &str = "ask for a collection's size";
 const SAMPLE: &str = "sample a collection's ids";
 
+/// A server may have a limit of its own for reads that name none (`defaultMaxTimeMS`, since 8.0),
+/// meant for applications. The largest that it takes is 2^31 - 1 ms.
+/// <https://www.mongodb.com/docs/manual/reference/cluster-parameters/defaultMaxTimeMS/>
+pub(super) const READ_MAX: Duration = Duration::from_secs(20 * 24 * 60 * 60);
+
 /// Collections below this are read in one go.
 const PART_BYTES: u64 = 128 << 20;
 const PARTS_MAX: u64 = 256;
 /// Ids that are drawn for each part: the more, the more even the parts.
 const DRAWN_EACH: u64 = 20;
+/// From below a twentieth of a collection's documents on, and from none of up to a hundred, a server
+/// draws at random; for more it reads and sorts all of them.
+/// <https://www.mongodb.com/docs/manual/reference/operator/aggregation/sample/#behavior>
+const DRAWN_OF: u64 = 20;
+const DRAWN_OF_MIN: u64 = 101;
 /// About what a reply should weigh, so that several readers fit into the memory budget.
 const REPLY_BYTES: u64 = 1 << 20;
 const REPLY_DOCUMENTS_MAX: u64 = 10_000;
@@ -105,7 +116,7 @@ pub(super) async fn plan(
         let bounds = match n_parts(planned, n_readers) {
             1 => Vec::new(),
             n_parts => {
-                let drawn = draw(deployment, &planned.listed, n_parts).await?;
+                let drawn = draw(deployment, planned, n_parts).await?;
                 pick(&drawn.unwrap_or_default(), n_parts)
             }
         };
@@ -128,7 +139,17 @@ fn n_parts(planned: &Planned, n_readers: usize) -> u64 {
     let splits = planned.listed.id_index && !planned.listed.capped && n_readers > 1;
     let bytes = planned.size.map(|size| size.bytes).unwrap_or_default();
     let part_bytes = failpoint::amount(failpoint::PART, PART_BYTES).max(1);
-    if splits { (bytes / part_bytes).clamp(1, PARTS_MAX) } else { 1 }
+    let drawn_max = drawn_max(planned).clamp(1, PARTS_MAX);
+    if splits { (bytes / part_bytes).clamp(1, drawn_max) } else { 1 }
+}
+
+/// How many ids may be drawn, by what the server thinks that there is: few large documents are cut
+/// into fewer parts, or into none.
+fn drawn_max(planned: &Planned) -> u64 {
+    match planned.size {
+        Some(Size { documents: documents @ DRAWN_OF_MIN.., .. }) => documents / DRAWN_OF - 1,
+        Some(_) | None => 0,
+    }
 }
 
 fn batch_size(size: Option<Size>) -> u32 {
@@ -167,10 +188,12 @@ pub(super) fn whole(value: &Bson) -> Option<u64> {
 /// Ids from here and there, in the order of the index.
 async fn draw(
     deployment: &Deployment,
-    listed: &Listed,
+    planned: &Planned,
     n_parts: u64,
 ) -> Result<Option<Vec<Bson>>, SourceError> {
-    let n_drawn = i64::try_from(n_parts.saturating_mul(DRAWN_EACH)).unwrap_or(i64::MAX);
+    let listed = &planned.listed;
+    let n_drawn = n_parts.saturating_mul(DRAWN_EACH).min(drawn_max(planned));
+    let n_drawn = i64::try_from(n_drawn).unwrap_or(i64::MAX);
     let stages = [
         doc! { "$sample": { "size": n_drawn } },
         doc! { "$project": { "_id": 1 } },
@@ -179,7 +202,7 @@ async fn draw(
     let handle = deployment.client.database(&listed.namespace.database);
     let handle = handle.collection::<Document>(&listed.namespace.collection);
     let drawn = async {
-        let mut cursor = handle.aggregate(stages).await?;
+        let mut cursor = handle.aggregate(stages).max_time(READ_MAX).await?;
         let mut ids = Vec::new();
         while cursor.advance().await? {
             ids.extend(cursor.deserialize_current()?.remove("_id"));
@@ -213,7 +236,7 @@ mod tests {
     fn planned(bytes: u64) -> Planned {
         let namespace = Namespace::new("d", "c");
         let listed = Listed { namespace, capped: false, images: false, id_index: true };
-        Planned { listed, size: Some(Size { documents: 1, bytes }), batch_size: 1 }
+        Planned { listed, size: Some(Size { documents: 1 << 20, bytes }), batch_size: 1 }
     }
 
     #[test]
@@ -230,6 +253,24 @@ mod tests {
         let mut clustered = planned(PART_BYTES * 5);
         clustered.listed.id_index = false;
         assert_eq!(n_parts(&clustered, 4), 1);
+    }
+
+    /// Drawing more would read the whole collection.
+    #[test]
+    fn few_large_documents_are_cut_into_no_more_parts_than_may_be_drawn() {
+        let check = |documents, expected: (u64, u64)| {
+            let mut few = planned(PART_BYTES * 50);
+            few.size = few.size.map(|size| Size { documents, ..size });
+            assert_eq!((n_parts(&few, 4), drawn_max(&few)), expected, "{documents}");
+        };
+        for (documents, expected) in
+            [(0, (1, 0)), (100, (1, 0)), (101, (4, 4)), (400, (19, 19)), (3000, (50, 149))]
+        {
+            check(documents, expected);
+        }
+        let mut unknown = planned(PART_BYTES);
+        unknown.size = None;
+        assert_eq!(n_parts(&unknown, 4), 1);
     }
 
     #[test]

@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 
 use super::deployment::Deployment;
 use super::error::SourceError;
-use super::parts::{Part, Plan};
+use super::parts::{Part, Plan, READ_MAX};
 use super::reply::{self, Pieces, Room};
 use crate::sources::progress::{Counts, Expected, Reporter};
 use crate::sources::readers::{Outcome, Queue, send_end, wait_for_all};
@@ -165,7 +165,7 @@ async fn read_part(
     let namespace = &collection.listed.namespace;
     let handle = work.deployment.client.database(&namespace.database);
     let handle = handle.collection::<Document>(&namespace.collection);
-    let mut find = handle.find(doc! {}).batch_size(collection.batch_size);
+    let mut find = handle.find(doc! {}).batch_size(collection.batch_size).max_time(READ_MAX);
     if part.is_range() {
         find = find.hint(Hint::Keys(doc! { "_id": 1 }));
     }

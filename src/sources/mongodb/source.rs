@@ -174,22 +174,14 @@ impl MongodbSource {
         listing::check_images(&self.config, &listing::captured(&self.config, &all))
     }
 
-    /// Opens a stream, and gives the place that it begins at.
+    /// Opens a stream at a place of now, and gives the place that it begins at.
     async fn open(
         &self,
         server: &Server,
         from: StartPoint,
     ) -> Result<(MongodbPosition, Proven), SourceError> {
-        let settings = self.settings(server);
-        let mut proven = stream::prove(&server.deployment, &settings, from).await?;
-        let token = proven.stream.begins_at.take().ok_or_else(|| SourceError::Reply {
-            operation: OPEN,
-            servers: server.deployment.servers.clone(),
-            detail: "there is no postBatchResumeToken in it".to_owned(),
-        })?;
-        let lineage = server.facts.identity.lineage();
-        let cluster_time = token.cluster_time();
-        Ok((MongodbPosition { token, cluster_time, lineage }, proven))
+        let proven = stream::begin(&server.deployment, &self.settings(server), from).await?;
+        placed(server, proven)
     }
 
     /// The stream behind a checkpoint that something was sent for; `None` where nothing was, or the
@@ -211,7 +203,7 @@ impl MongodbSource {
         };
         let past = match proven {
             Ok(proven) => Ok(Past { position: position.clone(), proven }),
-            Err(SourceError::TokenNotFound { place, source }) => {
+            Err(SourceError::TokenNotFound { place, source, .. }) => {
                 self.resume_by_time(server, position, (place, source)).await
             }
             Err(error) => Err(error),
@@ -234,7 +226,9 @@ impl MongodbSource {
 
     /// The event of a token must be there to go on behind it, and where the scope of the stream was
     /// changed it is not. Its time is as good a place, a little earlier, on a deployment that is
-    /// known to be the same one and whose oplog is known to go back further.
+    /// known to be the same one. Whether the oplog goes back so far is for the server to say, of
+    /// every shard and to everyone who may read the stream: one that does not is refused (286,
+    /// `document_source_change_stream_check_resumability.cpp`).
     async fn resume_by_time(
         &self,
         server: &Server,
@@ -243,16 +237,14 @@ impl MongodbSource {
     ) -> Result<Past, SourceError> {
         let time = position.token.cluster_time().filter(|_| server.is_proven);
         let Some(time) = time else { return Err(SourceError::HistoryLost { place, source }) };
-        if !oplog::reaches_behind(&server.deployment, time).await? {
-            return Err(SourceError::HistoryLost { place, source });
-        }
         tracing::warn!(
             error = %source,
             "the checkpoint's own event is not in what is captured now; the stream goes on with \
              everything of that event's time, so that a few events may come once more"
         );
-        let from = StartPoint::At(timestamp(time));
-        let (position, proven) = self.open(server, from).await?;
+        let (settings, from) = (self.settings(server), StartPoint::At(timestamp(time)));
+        let proven = stream::prove(&server.deployment, &settings, from).await?;
+        let (position, proven) = placed(server, proven)?;
         Ok(Past { position, proven })
     }
 
@@ -394,6 +386,18 @@ impl MongodbSource {
             n_snapshot_tables,
         })
     }
+}
+
+/// The place that a stream begins at.
+fn placed(server: &Server, mut proven: Proven) -> Result<(MongodbPosition, Proven), SourceError> {
+    let token = proven.stream.begins_at.take().ok_or_else(|| SourceError::Reply {
+        operation: OPEN,
+        servers: server.deployment.servers.clone(),
+        detail: "there is no postBatchResumeToken in it".to_owned(),
+    })?;
+    let lineage = server.facts.identity.lineage();
+    let cluster_time = token.cluster_time();
+    Ok((MongodbPosition { token, cluster_time, lineage }, proven))
 }
 
 fn tell(plan: &SnapshotPlan, moment: Moment) {

@@ -3,7 +3,8 @@
 //! `$changeStreamSplitLargeEvent` parts an event of more than 16 MB between its top-level fields:
 //! each fragment has the token of its own and some of the fields, and says which it is of how many
 //! (manual, "$changeStreamSplitLargeEvent"). A stream goes on behind the fragment whose token it is
-//! given, so no place between two fragments is one to start again from.
+//! given, so no place between two fragments is one to start again from; nor is the one behind the
+//! last of them, where the server would have to split the event as it did.
 
 use crate::sources::mongodb::bson::{BsonError, Document};
 use crate::sources::mongodb::event::Fragment;

@@ -55,21 +55,30 @@ pub struct Proven {
     pub(super) first: Option<Pieces>,
 }
 
-/// Opens a stream and waits a moment for its first answer: that a token is lost turns out only when
-/// the server looks for it.
+/// Opens a stream at a place of now, which need not be looked for.
+pub(super) async fn begin(
+    deployment: &Deployment,
+    settings: &StreamSettings,
+    from: StartPoint,
+) -> Result<Proven, SourceError> {
+    let mut stream = open::open(deployment, settings, from).await?;
+    // The reply to the opening itself: empty, but for the token that the stream begins at.
+    let first = stream.next(deployment).await?;
+    Ok(Proven { stream, first })
+}
+
+/// Opens a stream at a place of the past and waits a moment for its first answer: that it is lost
+/// turns out only when the server looks for it.
 pub(super) async fn prove(
     deployment: &Deployment,
     settings: &StreamSettings,
     from: StartPoint,
 ) -> Result<Proven, SourceError> {
-    let resumes = matches!(from, StartPoint::After(_));
-    let mut stream = open::open(deployment, settings, from).await?;
-    // The reply to the opening itself: empty, but for the token that the stream begins at.
-    let mut first = stream.next(deployment).await?;
-    if resumes && let Ok(answer) = timeout(FIRST_ANSWER, stream.next(deployment)).await {
-        first = answer?.or(first);
+    let mut proven = begin(deployment, settings, from).await?;
+    if let Ok(answer) = timeout(FIRST_ANSWER, proven.stream.next(deployment)).await {
+        proven.first = answer?.or(proven.first);
     }
-    Ok(Proven { stream, first })
+    Ok(proven)
 }
 
 /// Streams until told to stop.

@@ -1,11 +1,15 @@
 //! Begins and ends of transactions, which a change stream does not tell: its events say which
 //! session and which number they are of, and that is all.
 //!
-//! So a transaction begins with its first event. Debezium lets it end with the next event that is
-//! not its own, however late that comes. Every event of a transaction has the cluster time of its
-//! commit (manual, "Change Events", `clusterTime`), so here it ends with anything that is later: an
-//! event, of whichever collection, or a batch's own token, which servers move on while nothing
-//! happens.
+//! So a transaction begins with its first event, and ends with the next one that is not its own, of
+//! whichever collection. Debezium waits for that, however late it comes. Every event of a
+//! transaction has the cluster time of its commit (manual, "Change Events", `clusterTime`), so here
+//! a batch's own token of a later time ends it too, which servers move on while nothing happens.
+//!
+//! In a sharded cluster each shard that took part commits at a time of its own, and others' events
+//! may stand between: the transaction ends and begins again there, as Debezium tells it. A token
+//! alone ends it only a good while later; the place cannot wait for an event for ever, or the oplog
+//! would leave it behind.
 //!
 //! No position is told inside of one: reading starts again before its first event, and counts come
 //! out as they did. Where one follows the other, the place between them is told when it is known to
@@ -18,9 +22,14 @@ use crate::sources::{BoxError, ChangeHandler};
 
 type Out<'o> = &'o mut dyn ChangeHandler;
 
+/// The time for which the shards of one transaction may still commit it, as far as is waited for.
+const SHARDS_SECONDS: u64 = 60;
+
 /// Begins and ends, where they are asked for.
 pub(super) struct Transactions {
     wanted: bool,
+    /// Anything later than this beyond a transaction's cluster time is not its own.
+    seconds: u64,
     open: Option<Open>,
     /// One has ended since this was asked for.
     ended: bool,
@@ -34,13 +43,18 @@ struct Open {
     /// Of its first event.
     id: String,
     ts_ms: i64,
-    /// Seconds in the upper half, increment in the lower.
+    /// Of its last event; seconds in the upper half, increment in the lower.
     cluster_time: u64,
 }
 
 impl Transactions {
-    pub(super) fn new(wanted: bool) -> Self {
-        Self { wanted, open: None, ended: false, last: None }
+    /// Of a replica set, whose transactions have one cluster time.
+    pub(super) fn of_replica_set(wanted: bool) -> Self {
+        Self { wanted, seconds: 0, open: None, ended: false, last: None }
+    }
+
+    pub(super) fn of_shards(wanted: bool) -> Self {
+        Self { seconds: SHARDS_SECONDS, ..Self::of_replica_set(wanted) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -63,10 +77,21 @@ impl Transactions {
         self.last = Some(position);
     }
 
-    /// The stream is at this cluster time.
+    /// The stream is at this cluster time, without an event.
     pub(super) fn reach(&mut self, cluster_time: u64, out: Out<'_>) -> Result<(), BoxError> {
+        let is_past =
+            |open: &Open| open.cluster_time.saturating_add(self.seconds << 32) < cluster_time;
+        if self.open.as_ref().is_some_and(is_past) { self.end(out) } else { Ok(()) }
+    }
+
+    /// An event is next, of whichever collection.
+    pub(super) fn meet(
+        &mut self,
+        its: Option<Transaction<'_>>,
+        out: Out<'_>,
+    ) -> Result<(), BoxError> {
         match &self.open {
-            Some(open) if open.cluster_time < cluster_time => self.end(out),
+            Some(open) if its.is_none_or(|its| !open.is(its)) => self.end(out),
             Some(_) | None => Ok(()),
         }
     }
@@ -78,14 +103,15 @@ impl Transactions {
         cluster_time: u64,
         out: Out<'_>,
     ) -> Result<(), BoxError> {
-        match (&self.open, place.transaction) {
-            _ if !self.wanted => return Ok(()),
-            (None, None) => return Ok(()),
-            (Some(open), Some(its)) if open.is(its) => return Ok(()),
-            (Some(_), _) => self.end(out)?,
-            (None, Some(_)) => {}
+        if !self.wanted {
+            return Ok(());
         }
+        self.meet(place.transaction, out)?;
         let Some(Transaction { lsid, number }) = place.transaction else { return Ok(()) };
+        if let Some(open) = &mut self.open {
+            open.cluster_time = open.cluster_time.max(cluster_time);
+            return Ok(());
+        }
         let open = Open {
             lsid: lsid.to_owned(),
             number,

@@ -49,6 +49,82 @@ fn a_token_whose_event_is_missed_late_is_gone_on_from_by_its_time() {
     }
 }
 
+/// The filter leaves out the event of the token, and nothing that is captured comes for a while:
+/// the server's token moves on, and still it says of the next event that the first is missing.
+/// That was taken for a log that is lost.
+#[test]
+fn a_token_whose_event_is_missed_behind_an_idle_time_is_no_lost_log() {
+    for is_told in [true, false] {
+        let test = "mongodb::resume::a_token_whose_event_is_missed_behind_an_idle_time";
+        let reader = User::new("one", "secret", &["read@shop_of_idle"]);
+        let users = vec![User::new("root", "top", &["root"]), reader];
+        let options = Options { users, noop: Duration::from_secs(3600), ..Options::default() };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let database = "shop_of_idle";
+        insert(&mongo, database, "a", doc! { "_id": 1 });
+        let mut one = setup(&mongo, database);
+        let user = if is_told { "root:top" } else { "one:secret" };
+        let uri = format!("mongodb://{user}@127.0.0.1:{}/?replicaSet=rs0", mongo.port());
+        one.set("source.mongodb.uri", uri)
+            .set("snapshot.mode", "no_data")
+            .set("delivery.checkpoint_interval", "100ms")
+            .set("source.mongodb.capture_scope", "database")
+            .set("source.mongodb.capture_target", database);
+        let tailwater = one.start();
+        tailwater.ready();
+        insert(&mongo, database, "b", doc! { "_id": 2 });
+        arrives(&tailwater, 1);
+        // The checkpoint is the event's own place.
+        drop(tailwater.stop().expect(0, &[]));
+        one.set("source.mongodb.collections.include", vec![format!("{database}.a")]);
+        let tailwater = one.start();
+        tailwater.ready();
+        mongo.noop();
+        std::thread::sleep(Duration::from_secs(3));
+        insert(&mongo, database, "a", doc! { "_id": 3 });
+        arrives(&tailwater, 1);
+        insert(&mongo, database, "a", doc! { "_id": 4 });
+        arrives(&tailwater, 2);
+        tailwater.says("is not in what is captured now", seconds(1));
+        assert_eq!(ops(&tailwater.stop().expect(0, &[])), "cc", "told: {is_told}");
+    }
+}
+
+/// A router has no oplog to look at, and a plain reader may not look at one: how far back it goes
+/// is the stream's to say.
+#[test]
+fn a_token_whose_event_is_missed_needs_no_look_at_the_oplog() {
+    for router in [true, false] {
+        let test = "mongodb::resume::a_token_whose_event_is_missed_needs_no_look";
+        let reader = User::new("app", "secret", &["readAnyDatabase"]);
+        let users = vec![User::new("root", "top", &["root"]), reader];
+        let users = if router { vec![] } else { users };
+        let noop = Duration::from_secs(3600);
+        let options = Options { router, users, noop, ..Options::default() };
+        let Some(mongo) = Mongo::alone(options, test) else { return };
+        let database = database(&mongo);
+        let mut one = setup(&mongo, &database);
+        if !router {
+            let port = mongo.port();
+            let uri = format!("mongodb://app:secret@127.0.0.1:{port}/?replicaSet=rs0");
+            one.set("source.mongodb.uri", uri);
+        }
+        one.set("snapshot.mode", "no_data");
+        let tailwater = one.start();
+        tailwater.ready();
+        insert(&mongo, &database, "b", doc! { "_id": 2 });
+        arrives(&tailwater, 1);
+        drop(tailwater.stop().expect(0, &[]));
+        insert(&mongo, &database, "b", doc! { "_id": 3 });
+        insert(&mongo, &database, "a", doc! { "_id": 4 });
+        one.set("source.mongodb.collections.include", vec![format!("{database}.a")]);
+        let ended = one.catch_up();
+        assert_eq!(ops(&ended), "c", "router: {router}");
+        let said = "the checkpoint's own event is not in what is captured now";
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}
+
 /// A plain reader is told nothing of the replica set's id.
 #[test]
 fn another_deployment_is_told_without_the_right_to_ask_for_its_id() {
@@ -225,6 +301,8 @@ fn what_is_read_of_shards_without_a_moment_is_read_from_primaries() {
             (part("readConcern", "level"), part("$readPreference", "mode"))
         })
         .collect();
+    // A limit that the server has for reads of applications ends none of them.
+    assert!(mongo.finds("a").iter().all(|find| find.contains_key("maxTimeMS")));
     let expected = [("snapshot", "secondary"), ("majority", "none")];
     assert_eq!(reads, expected.map(|(level, mode)| (level.to_owned(), mode.to_owned())));
     insert(&mongo, &database, "a", doc! { "_id": 2 });

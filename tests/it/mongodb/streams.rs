@@ -351,6 +351,34 @@ fn an_event_beyond_16_mb_comes_in_fragments_and_is_one_again() {
     assert!(part(&records[1], "after").contains(&large("y")));
 }
 
+/// MG-05: behind its fragments is no place to go on from, once the document that was looked up is
+/// small: the server does not split the event again.
+#[test]
+fn a_split_event_that_would_not_be_split_again_comes_twice() {
+    let test = "mongodb::streams::a_split_event_that_would_not_be_split_again";
+    // Nothing else moves the place away from the event.
+    let options = Options { noop: Duration::from_secs(3600), ..Options::of_wire(21) };
+    let Some(mongo) = Mongo::alone(options, test) else { return };
+    let name = unique("mongo_shrinks");
+    let t = mongo.collection(&name, "t");
+    block(t.insert_one(doc! { "_id": 0 })).unwrap();
+    let mut setup = Setup::mongodb(&mongo, &name);
+    setup.set("source.mongodb.message_bytes_max", "64MiB");
+    setup.set("delivery.checkpoint_interval", "50ms");
+    assert_eq!(ops(&setup.catch_up()), "r");
+    let tailwater = setup.start();
+    tailwater.ready();
+    let large = doc! { "$set": { "a": "x".repeat(11_000_000) } };
+    block(t.update_one(doc! { "_id": 0 }, large)).unwrap();
+    arrive(&tailwater, 1);
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(ops(&tailwater.stop()), "u");
+    block(t.update_one(doc! { "_id": 0 }, doc! { "$set": { "a": "y" } })).unwrap();
+    let ended = setup.catch_up();
+    assert_eq!(ops(&ended), "uu", "the first once more");
+    assert!(!ended.stderr.contains("not in what is captured now"), "{}", ended.stderr);
+}
+
 /// MG-05: without fragments the server cannot send it, and says so again at every start.
 #[test]
 fn an_event_beyond_16_mb_of_an_old_server_stops_loudly() {

@@ -104,7 +104,8 @@ impl Stream {
         };
         if !full && !self.ended {
             let seen = token::high_water_mark(state.committed(), self.view.version);
-            if seen.key > self.token.key && self.sought.is_none() {
+            // Also while the event to resume after is still looked for.
+            if seen.key > self.token.key {
                 self.token = seen;
             }
         }
@@ -139,7 +140,7 @@ impl Stream {
             let ends = is_invalidate(&made) && made.token.key > self.floor.key;
             let pieces = if self.splits { split(made)? } else { vec![made] };
             for piece in pieces {
-                self.take(piece)?;
+                self.take(state, piece)?;
             }
             if ends {
                 self.ended = true;
@@ -149,11 +150,15 @@ impl Stream {
         Ok(true)
     }
 
-    fn take(&mut self, made: Made) -> Result<(), Failure> {
-        if let Some(sought) = self.sought.take_if(|sought| made.token.key >= sought.token.key) {
+    fn take(&mut self, state: &State, made: Made) -> Result<(), Failure> {
+        let passes = self.passes(&made)?;
+        // From 6.0 on filters are a part of the oplog's scan, and what they leave out is not met.
+        if (passes || state.options.wire < 17)
+            && let Some(sought) = self.sought.take_if(|sought| made.token.key >= sought.token.key)
+        {
             self.found(&made, &sought.token)?;
         }
-        if made.token.key <= self.floor.key || !self.passes(&made)? {
+        if made.token.key <= self.floor.key || !passes {
             return Ok(());
         }
         let raw = made.raw();

@@ -438,6 +438,23 @@ fn fragments_become_one_event_and_no_position_stands_between_them() {
     );
 }
 
+/// A server that splits the event otherwise, or not at all, does not find any of its fragments.
+#[test]
+fn no_fragments_token_is_a_place() {
+    let [first, second, third] = fragments();
+    let (mut decoder, mut seen) = (Decoder::new(config()).unwrap(), Seen::default());
+    let end = batch_end(&format!("{}03", token(9)));
+    decode(&mut decoder, &mut seen, &[insert(8), first, second, third, end.clone()]).unwrap();
+    assert_eq!((seen.lines.len(), &seen.positions), (2, &vec![token(8)]));
+    decode(&mut decoder, &mut seen, &[end]).unwrap();
+    assert_eq!(seen.positions.len(), 1, "it may come again");
+    decode(&mut decoder, &mut seen, &[batch_end(&token(10))]).unwrap();
+    assert_eq!(seen.positions, [token(8), token(10)]);
+    decode(&mut decoder, &mut seen, &fragments()).unwrap();
+    decode(&mut decoder, &mut seen, &[insert(11)]).unwrap();
+    assert_eq!(seen.positions, [token(8), token(10), token(11)]);
+}
+
 #[test]
 fn fragments_that_do_not_fit_stop_the_run() {
     let [first, second, third] = fragments();

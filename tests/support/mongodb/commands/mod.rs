@@ -291,6 +291,11 @@ fn allowed(call: &Call<'_>, state: &State) -> Result<(), Failure> {
     }
     auth::may(state, &call.connection.login, call.request)?;
     known_fields(call.request)?;
+    // `runCommandImpl` of `src/mongo/s/commands/strategy.cpp`.
+    if state.options.router && call.request.database == "local" {
+        let message = "Can't use 'local' database through mongos";
+        return Err(Failure::new(20, "IllegalOperation", message));
+    }
     let writes = matches!(
         name,
         "insert"

@@ -44,7 +44,11 @@ fn shown(name: TransactionName<'_>) -> String {
 }
 
 fn metadata(batches: &[&[Driver]]) -> Vec<String> {
-    let config = DecoderConfig { transaction_metadata: true, ..config() };
+    metadata_of(Deployment::ReplicaSet, batches)
+}
+
+fn metadata_of(deployment: Deployment, batches: &[&[Driver]]) -> Vec<String> {
+    let config = DecoderConfig { transaction_metadata: true, deployment, ..config() };
     let mut decoder = Decoder::new(config).unwrap();
     let mut out = Metadata::default();
     for batch in batches {
@@ -101,6 +105,64 @@ fn a_transaction_ends_with_what_is_later_and_positions_wait_for_it() {
     filtered.insert("ns", doc! { "db": "shop", "coll": "secret" });
     let ended = [begin(7, 2), of(7), end(7, 2), position(&token(3))];
     assert_eq!(metadata(&[&[within(2, 0, 7)], &[filtered]]), ended);
+}
+
+/// The fragments of an event at the end of a transaction.
+fn of_transaction() -> [Driver; 3] {
+    fragments().map(|mut fragment| {
+        let number = fragment.get_document("splitEvent").unwrap().get_i32("fragment").unwrap();
+        fragment.insert("_id", doc! { "_data": format!("{}{number:02}", token_within(9, 1)) });
+        if number == 1 {
+            fragment.extend(doc! { "txnNumber": 7_i64, "lsid": { "id": 1 } });
+        }
+        fragment
+    })
+}
+
+/// Behind it there is no place to start again from, and before it the transaction is half.
+#[test]
+fn behind_a_transaction_that_ends_with_a_split_event_the_place_is_later() {
+    let [first, second, third] = of_transaction();
+    let found = metadata(&[&[insert(8), within(9, 0, 7)], &[first, second, third, insert(10)]]);
+    let positions: Vec<&String> = found.iter().filter(|l| l.starts_with("position")).collect();
+    assert_eq!(
+        positions,
+        [&format!("position {}", token(8)), &format!("position {}", token(10))],
+        "{found:?}"
+    );
+    let [first, second, third] = of_transaction();
+    let batch = [insert(8), within(9, 0, 7), first, second, third, within(10, 0, 8)];
+    let found = metadata(&[&batch]);
+    assert_eq!(found.last(), Some(&format!("position {}", token(8))), "{found:?}");
+}
+
+/// Each of them commits at a time of its own.
+#[test]
+fn a_transaction_of_several_shards_ends_with_what_is_not_its_own() {
+    let found = |batches: &[&[Driver]]| -> Vec<String> {
+        let found = metadata_of(Deployment::Sharded, batches);
+        let word = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        found.iter().map(word).collect()
+    };
+    let later = |seconds: u32| batch_end(&format!("82{:08X}000000032B0229296E04", TIME + seconds));
+    let (first, second, third) = (within(2, 0, 7), within(4, 0, 7), within(6, 0, 7));
+    let whole = found(&[&[first.clone(), second.clone()], &[third.clone()], &[insert(7)]]);
+    assert_eq!(whole, ["Begin", "of", "of", "of", "End", "of", "position"]);
+    // A token says nothing of the other shards, for a while.
+    let quiet = found(&[&[first.clone(), later(1)], &[second.clone(), later(59)], &[later(61)]]);
+    assert_eq!(quiet, ["Begin", "of", "of", "End", "position"]);
+    // As Debezium tells it.
+    let between = found(&[&[first, insert(3), second, insert(5)]]);
+    assert_eq!(between, ["Begin", "of", "End", "of", "Begin", "of", "End", "of", "position"]);
+    // Of a collection that is not captured: its own, and another's.
+    let secret = |mut event: Driver| {
+        event.insert("ns", doc! { "db": "shop", "coll": "secret" });
+        event
+    };
+    let own = found(&[&[within(2, 0, 7), secret(within(3, 0, 7)), third.clone()]]);
+    assert_eq!(own, ["Begin", "of", "of"]);
+    let others = found(&[&[within(2, 0, 7), secret(within(3, 0, 8)), third]]);
+    assert_eq!(others, ["Begin", "of", "End", "Begin", "of", "position"]);
 }
 
 #[test]
