@@ -9,7 +9,7 @@
 //! of its documents. The token of the batch's end is the last message of the last slice.
 //!
 //! The memory budget counts what a slice becomes. The reply itself stays until the last of its
-//! slices is decoded, however many readers there are, and has a bound of its own: [`Replies`].
+//! slices is decoded, however many readers there are, and has a bound of its own: `Replies`.
 
 use std::ops::Range;
 use std::sync::Arc;
