@@ -292,9 +292,15 @@ mod tests {
             ("my`db", "create user u", false),
             ("my`db", quote_ident("t").as_str(), true),
             ("my`db", "SPARKLE '", true),
+            ("my`db", "alter table u convert table t to partition p values less than (9)", true),
+            ("my`db", "alter table u convert partition p to table t", true),
+            ("my`db", "alter table u convert partition p to table v", false),
+            ("my`db", "alter table t convert partition p to table v", true),
         ] {
             let query = query(database, text.as_bytes(), None);
-            assert_eq!(is_about(&name, &query, Flavor::Mysql).unwrap(), expected, "{text}");
+            for flavor in [Flavor::Mysql, Flavor::Mariadb] {
+                assert_eq!(is_about(&name, &query, flavor).unwrap(), expected, "{text}");
+            }
         }
     }
 
