@@ -95,7 +95,7 @@ fn tables(cursor: &mut Cursor<'_>) -> Option<Vec<Name>> {
     let mut names = vec![name];
     // What it renames the table to is not known either, nor what becomes of another one: MariaDB
     // takes tables in and sets them free (`CONVERT TABLE x TO PARTITION p`, `CONVERT PARTITION p TO
-    // TABLE x`). <https://mariadb.com/kb/en/partitioning-overview/#converting-partitions-tofrom-tables>
+    // TABLE x`). <https://mariadb.com/kb/en/partitioning-overview/>
     while cursor.peek().is_some() {
         if cursor.word("TABLE") {
             names.insert(0, cursor.table()?);
