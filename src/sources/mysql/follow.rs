@@ -178,6 +178,9 @@ impl Decoder {
             MariadbXa::Prepared(_) => group.begin_xa(),
             MariadbXa::None | MariadbXa::Completed(_) => {}
         }
+        if !parsed.alter.is_done() {
+            group.fate = Fate::Skip;
+        }
         // Whatever it is of: `MariaDbStreamingChangeEventSource.handleGtidEvent`.
         self.begin_metadata(event, out)
     }

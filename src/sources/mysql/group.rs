@@ -10,7 +10,7 @@ pub(crate) enum Fate {
     Stream,
     /// Kept until the XA transaction is decided.
     Prepare,
-    /// Handed on before.
+    /// Handed on before, or without any effect: a half of an ALTER.
     Skip,
 }
 

@@ -21,6 +21,7 @@ use bumpalo::Bump;
 use tokio::time::timeout;
 
 use super::binlog::ParseError;
+use super::binlog::gtid::MariadbGtidEvent;
 use super::binlog::header::{Header, kind};
 use super::binlog::payload;
 use super::binlog::query::Query;
@@ -90,6 +91,7 @@ async fn find_statement(
         since,
         flavor: settings.flavor,
         inspector: Inspector::new(Extent::Groups),
+        is_done: true,
         events: payload::Events::default(),
         n_events: 0,
         n_bytes: 0,
@@ -119,6 +121,8 @@ struct Look<'l> {
     since: &'l BinlogFile,
     flavor: Flavor,
     inspector: Inspector,
+    /// Of the group that we are in: its statements did what they say.
+    is_done: bool,
     events: payload::Events,
     n_events: u64,
     n_bytes: u64,
@@ -195,6 +199,12 @@ impl Look<'_> {
     fn touched_by(&mut self, event: &[u8]) -> Result<bool, ParseError> {
         let (header, body) = Header::parse(event)?;
         match header.kind {
+            // What an ALTER of two halves does is seen in its commit, which is found too.
+            kind::MARIADB_GTID => {
+                self.is_done = MariadbGtidEvent::parse(body, header.server_id)?.alter.is_done();
+                Ok(false)
+            }
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if !self.is_done => Ok(false),
             kind::QUERY => is_about(self.name, &Query::parse(body)?, self.flavor),
             kind::MARIADB_QUERY_COMPRESSED => {
                 let mut bytes = Vec::new();
@@ -292,9 +302,15 @@ mod tests {
             ("my`db", "create user u", false),
             ("my`db", quote_ident("t").as_str(), true),
             ("my`db", "SPARKLE '", true),
+            ("my`db", "alter table u convert table t to partition p values less than (9)", true),
+            ("my`db", "alter table u convert partition p to table t", true),
+            ("my`db", "alter table u convert partition p to table v", false),
+            ("my`db", "alter table t convert partition p to table v", true),
         ] {
             let query = query(database, text.as_bytes(), None);
-            assert_eq!(is_about(&name, &query, Flavor::Mysql).unwrap(), expected, "{text}");
+            for flavor in [Flavor::Mysql, Flavor::Mariadb] {
+                assert_eq!(is_about(&name, &query, flavor).unwrap(), expected, "{text}");
+            }
         }
     }
 
@@ -325,6 +341,7 @@ mod tests {
                 since: &since,
                 flavor: Flavor::Mysql,
                 inspector: Inspector::new(extent.clone()),
+                is_done: true,
                 events: payload::Events::default(),
                 n_events: 0,
                 n_bytes: 0,

@@ -1,5 +1,6 @@
 //! The MySQL source's rooms against real servers of both kinds.
 
+mod altered;
 mod basics;
 mod binlog_text;
 mod canaries;

@@ -119,6 +119,7 @@ pub struct MariadbGtidEvent<'a> {
     /// `FL_STANDALONE`: one event follows, and no commit.
     pub standalone: bool,
     pub xa: MariadbXa<'a>,
+    pub alter: MariadbAlter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,52 @@ pub enum MariadbXa<'a> {
     Prepared(Xid<'a>),
     /// `FL_COMPLETED_XA`: the decision, a statement.
     Completed(Xid<'a>),
+}
+
+/// Which part of an ALTER TABLE the statement is: with `binlog_alter_two_phase` (10.8 and newer) it
+/// is in the log when it begins and when it ends, with the same text, each time as a group of its
+/// own; rows of other transactions may stand between.
+/// <https://mariadb.com/kb/en/replication-and-binary-log-system-variables/#binlog_alter_two_phase>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MariadbAlter {
+    /// Of an ALTER that is in the log once, as of any other statement, there is only the whole.
+    Whole,
+    /// `FL_START_ALTER_E1`: nothing has changed yet, and it may yet fail.
+    Begins,
+    /// `FL_COMMIT_ALTER_E1`
+    Commits,
+    /// `FL_ROLLBACK_ALTER_E1`: it failed.
+    RollsBack,
+}
+
+impl MariadbAlter {
+    /// Of `flags_extra`, the byte behind all else: there are none in logs before 10.8, and zeros
+    /// fill up short events (`Gtid_log_event::Gtid_log_event` in `sql/log_event.cc`). What other
+    /// flags stand for comes behind that byte.
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
+        const START: u8 = 2;
+        const COMMIT: u8 = 4;
+        const ROLLBACK: u8 = 8;
+        if reader.is_empty() {
+            return Ok(Self::Whole);
+        }
+        match reader.u8()? & (START | COMMIT | ROLLBACK) {
+            0 => Ok(Self::Whole),
+            START => Ok(Self::Begins),
+            COMMIT => Ok(Self::Commits),
+            ROLLBACK => Ok(Self::RollsBack),
+            _ => Err(ParseError::Malformed("two parts of an ALTER in one")),
+        }
+    }
+
+    /// Whether the statement has changed what it is about.
+    #[must_use]
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Whole | Self::Commits => true,
+            Self::Begins | Self::RollsBack => false,
+        }
+    }
 }
 
 /// The name of an XA transaction. Without the lengths of its two parts: the statements that name
@@ -166,8 +213,9 @@ impl<'a> MariadbGtidEvent<'a> {
                 MariadbXa::Completed(xid)
             }
         };
+        let alter = MariadbAlter::parse(&mut reader)?;
         let gtid = MariadbGtid { domain, server_id, sequence };
-        Ok(Self { gtid, standalone: flags & STANDALONE != 0, xa })
+        Ok(Self { gtid, standalone: flags & STANDALONE != 0, xa, alter })
     }
 }
 
@@ -204,5 +252,34 @@ impl<'a> XaPrepare<'a> {
         let mut reader = Reader::new(body);
         let one_phase = reader.u8()? != 0;
         Ok(Self { one_phase, xid: Xid::parse_prepare(&mut reader)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_alter_are_told_apart_behind_whatever_comes_before() {
+        const START: &[u8] = &[7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+        let alter = |flags: u8, rest: &[u8]| {
+            let body = [START, &[flags], rest].concat();
+            MariadbGtidEvent::parse(&body, 1).map(|parsed| parsed.alter)
+        };
+        use MariadbAlter::{Begins, Commits, RollsBack, Whole};
+        // Filled up, as before 10.8; with the number of a group commit, which may look like flags.
+        assert_eq!(alter(1, &[0; 6]), Ok(Whole));
+        assert_eq!(alter(2, &[2; 8]), Ok(Whole));
+        assert_eq!(alter(2, &[2, 2, 2, 2, 2, 2, 2, 2, 0]), Ok(Whole));
+        assert_eq!(alter(1, &[2, 0, 0, 0, 0, 0]), Ok(Begins));
+        assert_eq!(alter(3, &[0, 0, 0, 0, 0, 0, 0, 0, 2]), Ok(Begins));
+        assert_eq!(alter(1, &[4, 6, 0, 0, 0, 0, 0, 0, 0]), Ok(Commits));
+        assert_eq!(alter(1, &[8, 6, 0, 0, 0, 0, 0, 0, 0]), Ok(RollsBack));
+        // More than one engine, which another byte counts, and flags of later days.
+        assert_eq!(alter(1, &[1 | 4, 2, 6, 0, 0, 0, 0, 0, 0, 0]), Ok(Commits));
+        assert_eq!(alter(1, &[1 | 16, 4, 9, 0, 0, 0]), Ok(Whole));
+        let xid = [1, 0, 0, 0, 1, 1, b'g', b'b'];
+        assert_eq!(alter(128, &[&xid[..], &[8, 6, 0, 0, 0, 0, 0, 0, 0]].concat()), Ok(RollsBack));
+        assert!(alter(1, &[2 | 4]).is_err());
     }
 }

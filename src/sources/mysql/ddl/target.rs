@@ -14,7 +14,7 @@ use super::{Dialect, Name};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// These; of a table that is renamed too, the last is its new name.
+    /// These, with the one that the statement is for, or its new name, at the end.
     Tables(Vec<Name>),
     Named(Words),
     /// It does not even fall into words.
@@ -93,9 +93,13 @@ fn tables(cursor: &mut Cursor<'_>) -> Option<Vec<Name>> {
         altered(cursor)?.0
     };
     let mut names = vec![name];
-    // What it renames the table to is not known either.
+    // What it renames the table to is not known either, nor what becomes of another one: MariaDB
+    // takes tables in and sets them free (`CONVERT TABLE x TO PARTITION p`, `CONVERT PARTITION p TO
+    // TABLE x`). <https://mariadb.com/kb/en/partitioning-overview/>
     while cursor.peek().is_some() {
-        if !cursor.word("RENAME") {
+        if cursor.word("TABLE") {
+            names.insert(0, cursor.table()?);
+        } else if !cursor.word("RENAME") {
             cursor.next();
         } else if !cursor.is_any(&["COLUMN", "INDEX", "KEY"]) {
             if !cursor.any(&["TO", "AS"]) {

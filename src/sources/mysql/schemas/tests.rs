@@ -110,6 +110,34 @@ fn what_is_not_understood_is_unknown_and_what_is_not_seen_too() {
     assert_eq!(both(&unreadable), ["?", "?"]);
 }
 
+/// MariaDB's partitions become tables and tables partitions: the other table was once known as
+/// what it had been before.
+#[test]
+fn tables_that_become_partitions_and_partitions_that_become_tables_are_unknown() {
+    let altered = |table: &str| {
+        let table = TableName { database: "d".to_owned(), table: table.to_owned() };
+        [Effect::Altered(table, None)]
+    };
+    for statement in [
+        "alter table t convert table u to partition p values less than (9)",
+        "alter table t convert partition p to table `d`.u",
+    ] {
+        let mut schemas = schemas();
+        run(&mut schemas, "create table u (x int)");
+        run(&mut schemas, "create table v (y int)");
+        assert_eq!(run(&mut schemas, statement), altered("t"), "{statement}");
+        let columns = ["t", "u", "v"].map(|table| columns(&schemas, table).unwrap());
+        assert_eq!(columns, ["?", "?", "y"], "{statement}");
+    }
+    // Two tables change their rows, which must be alike, and nothing else.
+    let mut schemas = schemas();
+    run(&mut schemas, "create table u (id int primary key, a varchar(5))");
+    run(&mut schemas, "alter table t exchange partition p with table u");
+    for table in ["t", "u"] {
+        assert_eq!(columns(&schemas, table).as_deref(), Some("id,a"));
+    }
+}
+
 #[test]
 fn what_is_known_outlives_statements_about_other_things() {
     let mut schemas = schemas();
