@@ -146,7 +146,8 @@ fn a_transaction_of_several_shards_ends_with_what_is_not_its_own() {
     };
     let later = |seconds: u32| batch_end(&format!("82{:08X}000000032B0229296E04", TIME + seconds));
     let (first, second, third) = (within(2, 0, 7), within(4, 0, 7), within(6, 0, 7));
-    let whole = found(&[&[first.clone(), second.clone()], &[third.clone()], &[insert(7)]]);
+    let whole =
+        found(&[&[first.clone(), second.clone()], std::slice::from_ref(&third), &[insert(7)]]);
     assert_eq!(whole, ["Begin", "of", "of", "of", "End", "of", "position"]);
     // A token says nothing of the other shards, for a while.
     let quiet = found(&[&[first.clone(), later(1)], &[second.clone(), later(59)], &[later(61)]]);
